@@ -1,0 +1,69 @@
+"""Saving and resuming a training run, and the averaged copy of the weights that ships."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """Exponential moving average of a module's parameters."""
+
+    def __init__(self, module: nn.Module, decay: float):
+        self.decay = decay
+        self.updates = 0
+        self.values = {name: p.detach().clone().float() for name, p in module.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Move towards the module's weights; early on the average follows faster."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for name, parameter in module.named_parameters():
+            self.values[name].lerp_(parameter.detach().float(), 1 - decay)
+
+    @contextmanager
+    def applied_to(self, module: nn.Module) -> Iterator[None]:
+        """Put the average into the module, and its own weights back afterwards."""
+        own: dict[str, Tensor] = {name: p.detach().clone() for name, p in module.named_parameters()}
+        self._copy(module, self.values)
+        try:
+            yield
+        finally:
+            self._copy(module, own)
+
+    @staticmethod
+    @torch.no_grad()
+    def _copy(module: nn.Module, values: dict[str, Tensor]) -> None:
+        for name, parameter in module.named_parameters():
+            parameter.copy_(values[name])
+
+    def state_dict(self) -> dict:
+        return {"updates": self.updates, "values": self.values}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.updates = state["updates"]
+        for name, value in state["values"].items():
+            self.values[name].copy_(value)
+
+
+def save_state(path: Path, parts: dict, **numbers: float) -> None:
+    """Write a run's whole state; a crash leaves the previous file."""
+    temporary = path.with_suffix(".part")
+    torch.save({"numbers": numbers, **{name: part.state_dict() for name, part in parts.items()}}, temporary)
+    os.replace(temporary, path)
+
+
+def load_state(path: Path, parts: dict) -> dict:
+    """Restore what `save_state` wrote into `parts` and return its numbers; empty when there is nothing yet."""
+    if not path.exists():
+        return {}
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["numbers"]
