@@ -1,0 +1,1 @@
+"""From a request to pictures: checkpoints, plans, the run."""

@@ -1,0 +1,259 @@
+"""Which checkpoints and VAEs lie in the model folders, and which one a name means. No torch: it is read at start-up."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from webui.errors import FileError, NotFound
+from webui.paths import Paths
+
+if TYPE_CHECKING:
+    from webui.settings import Settings
+
+SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+NOT_CHECKPOINTS = re.compile(r"(^|[-_.])(vae|tiny|taesd|taesdxl|preview)[-_.]", re.IGNORECASE)  # beside checkpoints
+BRACKETED_HASH = re.compile(r"\s*\[([0-9a-fA-F]{6,64})\]\s*$")
+SHORT_HASH = 10  # characters of the SHA-256 that titles and infotexts show
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """One file (or diffusers folder) that can be loaded. `sha256` is None until it has been computed."""
+
+    name: str  # path below its model folder, "/" between parts: "portraits/model.safetensors"
+    path: Path
+    size: int  # bytes
+    modified: int  # nanoseconds
+    sha256: str | None = None
+
+    @property
+    def stem(self) -> str:
+        """File name without folder and suffix, as infotexts write it."""
+        return self.path.stem if self.path.suffix.lower() in SUFFIXES else self.path.name
+
+    @property
+    def short_hash(self) -> str | None:
+        """First ten characters of the SHA-256, or None while it is unknown."""
+        return self.sha256[:SHORT_HASH] if self.sha256 else None
+
+    @property
+    def title(self) -> str:
+        """What menus show: "model.safetensors [0123456789]"."""
+        return f"{self.name} [{self.short_hash}]" if self.sha256 else self.name
+
+    @property
+    def key(self) -> str:
+        """Changes whenever the file does; what caches are keyed by."""
+        return f"{self.path}|{self.size}|{self.modified}"
+
+
+class Catalogue:
+    """The files of the model folders, listed once and again at `refresh`. Safe to share between threads.
+
+    `cache` is a JSON file that keeps computed hashes between starts (None: memory only), `default` the checkpoint that
+    requests without one mean (empty: the starter).
+    """
+
+    def __init__(self, paths: Paths, cache: Path | None = None, default: str = ""):
+        self._paths = paths
+        self._cache = cache
+        self._hashes: dict[str, str] = _read_cache(cache)
+        self._facts: dict[str, Any] = {}
+        self._lock = threading.RLock()
+        self.default = default
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the folders again. Hashes of unchanged files are kept."""
+        with self._lock:
+            self._hashes |= _read_cache(self._cache)
+            # Only the top of the models folder itself is searched: its other subfolders hold other kinds of files.
+            folders = [*((folder, True) for folder in self._paths.folders("checkpoints")), (self._paths.models, False)]
+            self._checkpoints = [f for f in self._list(folders) if not NOT_CHECKPOINTS.search(f.path.name)]
+            self._vaes = self._list((folder, True) for folder in self._paths.folders("vae"))
+
+    def checkpoints(self) -> list[CheckpointFile]:
+        """All checkpoints, by name."""
+        return [self._with_hash(file) for file in self._checkpoints]
+
+    def vaes(self) -> list[CheckpointFile]:
+        """All separate VAE files, by name."""
+        return [self._with_hash(file) for file in self._vaes]
+
+    def find(self, name: str | None) -> CheckpointFile:
+        """The checkpoint of a title, name, file name, stem or hash prefix; None means the default.
+
+        Raises NotFound with the closest names.
+        """
+        wanted = name or self.default
+        if not self._checkpoints:
+            raise NotFound(
+                "There is no checkpoint yet.", "", "Put a .safetensors file into models/ and refresh the list."
+            )
+        if not wanted:
+            return self._with_hash(
+                next((f for f in self._checkpoints if "starter" in str(f.path)), self._checkpoints[0])
+            )
+        return self._match(wanted, self.checkpoints(), "checkpoint")
+
+    def find_vae(self, name: str) -> CheckpointFile:
+        """The VAE of a name. Raises NotFound with the closest names."""
+        return self._match(name, self.vaes(), "VAE")
+
+    def sha256(self, file: CheckpointFile) -> str:
+        """The file's SHA-256 in hexadecimal, read once and remembered by path, size and time of change."""
+        known = self._hashes.get(file.key)
+        if known is None:
+            known = _sha256(file.path)
+            with self._lock:
+                self._hashes[file.key] = known
+                _write_cache(self._cache, self._hashes | _read_cache(self._cache))
+        return known
+
+    def hash_all(self, go_on: Callable[[], bool] = lambda: True) -> None:
+        """Compute the missing hashes; meant for a background thread. Unreadable files are passed over."""
+        for file in (*self._checkpoints, *self._vaes):
+            if not go_on():
+                return
+            try:
+                self.sha256(file)
+            except FileError:
+                continue
+
+    def facts(self, file: CheckpointFile) -> Any:
+        """What the family says about the file from its header alone (`families.ModelFacts`), remembered.
+
+        Raises UnknownModel or DamagedFile for a file that no family can load.
+        """
+        if file.key not in self._facts:
+            from webui import families
+            from webui.weights.header import read_header
+
+            self._facts[file.key] = families.facts(read_header(file.path))
+        return self._facts[file.key]
+
+    def _with_hash(self, file: CheckpointFile) -> CheckpointFile:
+        return dataclasses.replace(file, sha256=self._hashes.get(file.key))
+
+    def _list(self, folders: Iterable[tuple[Path, bool]]) -> list[CheckpointFile]:
+        found: dict[Path, CheckpointFile] = {}
+        for folder, deep in folders:
+            for path in _weight_paths(folder, deep):
+                real = path.resolve()
+                if real in found:
+                    continue
+                size, modified = _stamp(path)
+                found[real] = CheckpointFile(path.relative_to(folder).as_posix(), path, size, modified)
+        return sorted(found.values(), key=lambda file: file.name.casefold())
+
+    def _match(self, wanted: str, files: Sequence[CheckpointFile], kind: str) -> CheckpointFile:
+        text = wanted.strip()
+        bare = BRACKETED_HASH.sub("", text)
+        for search in dict.fromkeys((text, bare)):
+            for name_of in (lambda f: f.title, lambda f: f.name, lambda f: f.path.name, lambda f: f.stem, _path_text):
+                for file in files:
+                    if name_of(file).casefold() == search.casefold():
+                        return file
+        bracket = BRACKETED_HASH.search(text)
+        digits = (bracket.group(1) if bracket else text).lower()
+        if re.fullmatch(r"[0-9a-f]{6,64}", digits):
+            for file in files:
+                if file.sha256 and file.sha256.startswith(digits):
+                    return file
+        parts = [file for file in files if bare and bare.casefold() in file.title.casefold()]
+        if parts:
+            return min(parts, key=lambda file: len(file.title))
+        close = difflib.get_close_matches(bare, [file.stem for file in files], n=3, cutoff=0.4)
+        near = close or [file.stem for file in files[:3]]
+        remedy = f"Did you mean {' or '.join(map(repr, near))}?" if near else "The folder is empty."
+        raise NotFound(f"There is no {kind} named {wanted!r}.", remedy)
+
+
+def open_catalogue(settings: Settings) -> Catalogue:
+    """The catalogue of the user's folders, with hashes remembered in the data folder."""
+    return Catalogue(settings.paths, settings.paths.data / "hashes.json", settings["checkpoint"])
+
+
+def conflicting_hash(name: str | None, file: CheckpointFile) -> str | None:
+    """The hash that a title names when `file` is known to have another one; None when they agree."""
+    bracket = BRACKETED_HASH.search(name or "")
+    if bracket is None or file.sha256 is None or file.sha256.startswith(bracket.group(1).lower()):
+        return None
+    return bracket.group(1).lower()
+
+
+def _path_text(file: CheckpointFile) -> str:
+    return str(file.path)
+
+
+def _weight_paths(folder: Path, deep: bool) -> Iterator[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return
+    for path in entries:
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if (path / "model_index.json").is_file():
+                yield path
+            elif deep:
+                yield from _weight_paths(path, deep)
+        elif path.suffix.lower() in SUFFIXES and path.is_file():
+            yield path
+
+
+def _weight_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stats = [file.stat() for file in _weight_files(path)]
+    return sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        for file in _weight_files(path):
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 22):
+                    digest.update(block)
+    except OSError as error:
+        raise FileError(
+            f"{path.name} cannot be read: {error.strerror}.", "Check that the file is still there."
+        ) from error
+    return digest.hexdigest()
+
+
+def _read_cache(cache: Path | None) -> dict[str, str]:
+    if cache is None:
+        return {}
+    try:
+        data = json.loads(cache.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}  # a cache: whatever is wrong with it, it is computed again
+    return {k: v for k, v in data.items() if isinstance(v, str)} if isinstance(data, dict) else {}
+
+
+def _write_cache(cache: Path | None, hashes: Mapping[str, str]) -> None:
+    if cache is None:
+        return
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=cache.parent, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        json.dump(dict(hashes), stream, indent=1)
+    Path(temporary).replace(cache)
