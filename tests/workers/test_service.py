@@ -1,0 +1,259 @@
+"""The service with a real worker process and a fake engine of 20 ms steps."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from webui.errors import EmulsionError, NotFound, WorkerLost
+from webui.request import GenerationRequest, Pass
+from webui.workers.service import JobService
+
+FAKE = "tests.workers.fake_engine:engine"
+
+
+def request(prompt: str = "an apple", steps: int = 5, **changes) -> GenerationRequest:
+    changes = {"save": False, **changes}
+    return GenerationRequest(prompt=prompt, passes=(Pass(width=64, height=64, steps=steps),), **changes)
+
+
+@pytest.fixture
+def service(tmp_path):
+    service = JobService({}, tmp_path, engine=FAKE)
+    service.start()
+    yield service
+    service.stop(2)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    service = JobService({}, tmp_path_factory.mktemp("shared"), engine=FAKE)
+    service.start()
+    yield service
+    service.stop(2)
+
+
+def worker_pid(service: JobService) -> int:
+    return service._dispatcher._worker.pid
+
+
+def until(happened, timeout: float = 10.0) -> None:
+    end = time.monotonic() + timeout
+    while not happened():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def test_a_job_runs_and_leaves_its_pictures(shared):
+    job = shared.wait(shared.submit(request(seed=7, batch_size=2, count=2)), 20)
+    assert (job.state, job.progress, job.error) == ("done", 1.0, None)
+    assert [result.seed for result in job.results] == [7, 8, 9, 10]
+    assert all(Path(result.path).is_file() and not result.saved for result in job.results)
+    assert "Seed: 7" in job.results[0].infotext
+
+
+def test_progress_previews_and_remaining_time_are_reported(shared):
+    seen = []
+    job_id = shared.submit(request(steps=20))
+    while not (view := shared.job(job_id)).over:
+        seen.append(view)
+        time.sleep(0.01)
+    running = [view for view in seen if view.state == "running" and view.step]
+    assert [view.progress for view in running] == sorted(view.progress for view in running)
+    assert max(view.preview_id for view in running) > 5 and running[-1].preview.startswith(b"\xff\xd8")
+    late = [view for view in running if 5 <= view.step <= 15]
+    assert late and all(0 < view.eta < 3 for view in late)
+
+
+def test_jobs_wait_in_order_with_position_and_estimate(shared):
+    ids = [shared.submit(request(f"{number}", steps=10)) for number in range(3)]
+    assert [shared.job(job).position for job in ids[1:]] in ([2, 3], [1, 2])
+    order = []
+    unsubscribe = shared.subscribe(lambda job_id: order.append((job_id, time.monotonic())))
+    for job in ids:
+        assert shared.wait(job, 20).state == "done"
+    unsubscribe()
+    starts = [shared.job(job).started for job in ids]
+    assert starts == sorted(starts) and order
+
+
+def test_an_interrupt_ends_the_job_within_a_step(shared):
+    job = shared.submit(request(steps=200, seed=1))
+    until(lambda: shared.job(job).step > 2)
+    asked = time.monotonic()
+    assert shared.interrupt(job)
+    view = shared.wait(job, 5)
+    assert view.state == "cancelled" and view.results == ()
+    assert time.monotonic() - asked < 0.25  # a step is 20 ms; the rest is a busy machine's share
+
+
+def test_an_interrupt_of_another_job_leaves_the_running_one_alone(shared):
+    job, other = shared.submit(request(steps=15)), shared.submit(request())
+    until(lambda: shared.job(job).step > 2)
+    assert shared.interrupt(other)
+    assert shared.job(other).state == "cancelled"
+    assert not shared.interrupt("nobody")
+    assert shared.wait(job, 10).state == "done"
+
+
+def test_an_interrupt_between_taking_and_starting_is_not_lost(shared):
+    for _ in range(10):
+        job = shared.submit(request(steps=100))
+        until(lambda job=job: shared.interrupt(job))
+        assert shared.wait(job, 5).state == "cancelled"
+
+
+def test_skip_leaves_one_batch_out(shared):
+    job = shared.submit(request(steps=20, count=3, seed=50))
+    until(lambda: shared.job(job).batch == 1 and shared.job(job).step > 2)
+    shared.skip(job)
+    view = shared.wait(job, 20)
+    assert view.state == "done" and [result.seed for result in view.results] == [50, 52]
+
+
+def test_stop_after_finishes_the_batch_and_starts_no_other(shared):
+    job = shared.submit(request(steps=10, count=5, seed=60))
+    until(lambda: shared.job(job).batch == 1)
+    shared.stop_after(job)
+    view = shared.wait(job, 20)
+    assert view.state == "done" and [result.seed for result in view.results] == [60, 61]
+
+
+def test_a_failing_job_says_why_and_the_next_one_runs(shared):
+    wrong, bug, fine = (shared.submit(request(prompt)) for prompt in ("wrong", "bug", "fine"))
+    assert shared.wait(wrong, 10).error == "There is no sampler named 'X'."
+    assert "ValueError: a bug" in shared.wait(bug, 10).error and "Traceback" not in shared.job(bug).error
+    assert shared.wait(fine, 10).state == "done"
+    assert shared.status().restarts == 0
+
+
+def test_names_come_from_the_worker(shared):
+    assert [entry["name"] for entry in shared.samplers()] == ["Euler a", "DPM++ 2M"]
+    assert [entry["name"] for entry in shared.schedules()] == ["Automatic", "Karras"]
+
+
+def test_loading_waits_for_the_checkpoint_and_raises_what_went_wrong(shared):
+    shared.load("second.safetensors")
+    until(lambda: shared.status().checkpoint == "second.safetensors")
+    with pytest.raises(EmulsionError, match="damaged"):
+        shared.load("broken.safetensors")
+
+
+def test_half_a_character_is_refused_before_it_reaches_the_queue(shared):
+    with pytest.raises(EmulsionError, match="surrogate"):
+        shared.submit(request("\ud800"))
+
+
+def test_an_unknown_job_is_not_found(shared):
+    with pytest.raises(NotFound):
+        shared.job("nobody")
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_dead_worker_fails_its_job_and_the_next_one_runs_soon(service, blow):
+    first, second = service.submit(request(steps=500)), service.submit(request())
+    until(lambda: service.job(first).step > 1)
+    os.kill(worker_pid(service), blow)
+    died = time.monotonic()
+    view = service.wait(first, 5)
+    assert view.state == "failed" and "worker process" in view.error and "new worker" in view.error
+    assert service.wait(second, 10).state == "done"
+    assert time.monotonic() - died < 10
+    assert service.status().restarts == 1
+
+
+def test_a_worker_that_dies_while_idle_costs_no_job(service):
+    service.wait(service.submit(request()), 20)
+    os.kill(worker_pid(service), signal.SIGKILL)
+    assert service.wait(service.submit(request()), 20).state == "done"
+
+
+def test_a_worker_is_replaced_after_two_jobs_out_of_memory(service):
+    first = None
+    for _ in range(2):
+        job = service.wait(service.submit(request("memory")), 20)
+        assert job.state == "failed" and "does not fit" in job.error
+        first = first or worker_pid(service)
+    assert service.wait(service.submit(request()), 20).state == "done"
+    assert worker_pid(service) != first
+
+
+@pytest.mark.parametrize("fault", ["die_at_start", "raise_at_start"])
+def test_a_worker_that_never_starts_fails_the_jobs_with_the_reason(tmp_path, fault):
+    service = JobService({fault: True}, tmp_path, engine=FAKE)
+    service.start()
+    view = service.wait(service.submit(request()), 30)
+    assert view.state == "failed" and "does not start" in view.error
+    assert service.status().worker == "broken"
+    late = service.wait(service.submit(request()), 5)
+    assert late.state == "failed"
+    assert ("no such device" in view.error) == (fault == "raise_at_start")
+    service.stop(2)
+
+
+def test_stopping_is_quick_and_keeps_the_waiting_jobs(tmp_path):
+    service = JobService({}, tmp_path, engine=FAKE)
+    service.start()
+    running, waiting = service.submit(request(steps=1000)), service.submit(request())
+    until(lambda: service.job(running).step > 1)
+    began = time.monotonic()
+    service.stop()
+    assert time.monotonic() - began < 3
+    with pytest.raises(WorkerLost):
+        service.submit(request())
+    service = JobService({}, tmp_path, engine=FAKE)
+    assert service.job(running).state == "failed" and "stopped" in service.job(running).error
+    service.start()
+    assert service.wait(waiting, 20).state == "done"
+    service.stop(2)
+
+
+def test_names_are_remembered_for_the_next_start(tmp_path):
+    service = JobService({}, tmp_path, engine=FAKE)
+    service.start()
+    service.names("samplers")
+    service.stop(2)
+    service = JobService({}, tmp_path, engine=FAKE)  # not started: nobody could answer
+    assert service.names("samplers", timeout=0)[0]["name"] == "Euler a"
+    service.stop(0.5)
+
+
+def test_neither_the_service_nor_the_worker_loop_imports_torch():
+    code = "import sys, webui.workers.service; assert not {'torch', 'gradio', 'fastapi', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_the_worker_goes_when_its_parent_is_killed(tmp_path):
+    code = (
+        "import sys, time\nfrom webui.workers.service import JobService\nfrom pathlib import Path\n"
+        "if __name__ == '__main__':\n"
+        f"    s = JobService({{}}, Path({str(tmp_path)!r}), engine={FAKE!r}); s.start(); s.names('samplers', 20)\n"
+        "    print(s._dispatcher._worker.pid, flush=True); time.sleep(60)\n"
+    )
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    root = Path(__file__).parents[2]
+    parent = subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+
+    def gone() -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+        except FileNotFoundError:
+            return True
+
+    until(gone, 5)

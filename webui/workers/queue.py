@@ -1,0 +1,271 @@
+"""The job queue: one SQLite file under the page, HTTP and the command line, kept over restarts."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from webui.errors import FileError, NotFound, QueueFull
+
+WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
+FINISHED = (DONE, FAILED, CANCELLED)
+INTERRUPTED_BY_RESTART = "The job was interrupted by a restart. Start it again."
+HISTORY_LENGTH = 2000  # finished jobs that are remembered
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    client TEXT NOT NULL,
+    tab TEXT NOT NULL,
+    attached INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    request TEXT NOT NULL,
+    options TEXT NOT NULL,
+    state TEXT NOT NULL,
+    error TEXT,
+    results TEXT NOT NULL DEFAULT '[]',
+    notes TEXT NOT NULL DEFAULT '[]',
+    created REAL NOT NULL,
+    started REAL,
+    finished REAL
+);
+CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, priority, number);
+"""
+_COLUMNS = (
+    "number, id, client, tab, attached, priority, request, options, state, error, results, notes, "
+    "created, started, finished"
+)
+_ORDER = "priority DESC, number"  # who is next; a share for each client would change this line only
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the queue. `request` is the JSON of a GenerationRequest; times are seconds since 1970."""
+
+    id: str
+    client: str
+    tab: str
+    request: str
+    state: str
+    created: float
+    attached: bool = False  # the job ends with its caller: a blocking HTTP call
+    priority: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)  # settings for this job only
+    error: str | None = None
+    results: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    started: float | None = None
+    finished: float | None = None
+    number: int = 0
+
+
+class JobQueue:
+    """Jobs in order of priority, then arrival. Every method may be called from any thread.
+
+    Opening marks jobs that a dead process left running as failed, cancels those whose caller is gone with it
+    (`attached`) and keeps the waiting ones. Raises FileError when the folder cannot be written.
+    """
+
+    def __init__(self, path: Path, limit: int = 100):
+        self.path, self.limit = path, limit
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = _open(path)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise FileError(
+                f"The job queue {path} cannot be opened: {error}.",
+                remedy="Choose a folder that can be written with --data-dir.",
+            ) from error
+        self._recover()
+
+    def _recover(self) -> None:
+        with self._lock, self._connection as database:
+            now = time.time()
+            database.execute(
+                "UPDATE jobs SET state = ?, error = ?, finished = ? WHERE state = ?",
+                (FAILED, INTERRUPTED_BY_RESTART, now, RUNNING),
+            )
+            database.execute(
+                "UPDATE jobs SET state = ?, error = ?, finished = ? WHERE state = ? AND attached",
+                (CANCELLED, "The program that asked for it is gone.", now, WAITING),
+            )
+            database.execute(
+                f"DELETE FROM jobs WHERE state IN {FINISHED} AND number <= (SELECT max(number) FROM jobs) - ?",
+                (HISTORY_LENGTH,),
+            )
+
+    def add(
+        self,
+        request: str,
+        client: str = "",
+        tab: str = "txt2img",
+        attached: bool = False,
+        priority: int = 0,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Append a job and return its id, which cannot be guessed. Raises QueueFull at the length limit."""
+        job_id = secrets.token_hex(12)
+        row = (job_id, client, tab, attached, priority, request, json.dumps(dict(options or {})), WAITING, time.time())
+        with self._lock, self._connection as database:
+            waiting = self.count_waiting()
+            if waiting >= self.limit:
+                raise QueueFull(f"{waiting} jobs are waiting.", f"At most {self.limit} may.", "Try again later.")
+            database.execute(
+                "INSERT INTO jobs (id, client, tab, attached, priority, request, options, state, created)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+        return job_id
+
+    def take(self) -> Job | None:
+        """Mark the next waiting job as running and return it; None when nobody waits."""
+        with self._lock, self._connection as database:
+            row = database.execute(
+                f"UPDATE jobs SET state = ?, started = ? WHERE number = "
+                f"(SELECT number FROM jobs WHERE state = ? ORDER BY {_ORDER} LIMIT 1) RETURNING {_COLUMNS}",
+                (RUNNING, time.time(), WAITING),
+            ).fetchone()
+        return _job(row) if row else None
+
+    def put_back(self, job_id: str) -> None:
+        """Let a job that was taken wait again, at its old place."""
+        with self._lock, self._connection as database:
+            database.execute("UPDATE jobs SET state = ?, started = NULL WHERE id = ?", (WAITING, job_id))
+
+    def finish(
+        self,
+        job_id: str,
+        state: str,
+        error: str | None = None,
+        results: Iterable[Mapping[str, Any]] = (),
+        notes: Iterable[str] = (),
+    ) -> None:
+        """Record how a job ended, with what it made."""
+        with self._lock, self._connection as database:
+            database.execute(
+                "UPDATE jobs SET state = ?, error = ?, results = ?, notes = ?, finished = ? WHERE id = ?",
+                (state, error, json.dumps([dict(r) for r in results]), json.dumps(list(notes)), time.time(), job_id),
+            )
+
+    def cancel_waiting(self, job_id: str) -> bool:
+        """Cancel a job that has not started; False when it is not waiting (any more)."""
+        with self._lock, self._connection as database:
+            cursor = database.execute(
+                "UPDATE jobs SET state = ?, error = ?, finished = ? WHERE id = ? AND state = ?",
+                (CANCELLED, "Cancelled while it waited.", time.time(), job_id, WAITING),
+            )
+        return cursor.rowcount > 0
+
+    def get(self, job_id: str) -> Job:
+        """One job by id. Raises NotFound."""
+        with self._lock:
+            row = self._connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no job {job_id!r}.", remedy="It may be older than the queue remembers.")
+        return _job(row)
+
+    def latest(self, limit: int = 50, client: str | None = None) -> list[Job]:
+        """The newest jobs first, of everybody or of one client."""
+        where, values = ("WHERE client = ?", [client]) if client is not None else ("", [])
+        with self._lock:
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM jobs {where} ORDER BY number DESC LIMIT ?", [*values, limit]
+            ).fetchall()
+        return [_job(row) for row in rows]
+
+    def waiting(self) -> list[str]:
+        """Ids of the waiting jobs, the next one first."""
+        with self._lock:
+            rows = self._connection.execute(f"SELECT id FROM jobs WHERE state = ? ORDER BY {_ORDER}", (WAITING,))
+            return [row[0] for row in rows]
+
+    def count_waiting(self) -> int:
+        """How many jobs wait."""
+        with self._lock:
+            return self._connection.execute("SELECT count(*) FROM jobs WHERE state = ?", (WAITING,)).fetchone()[0]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._connection.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        return _connect(path)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:  # not a database any more: keep it for the curious, start afresh
+        path.replace(path.with_name(f"{path.stem}.damaged-{int(time.time())}{path.suffix}"))
+        for leftover in ("-wal", "-shm"):
+            Path(f"{path}{leftover}").unlink(missing_ok=True)
+        return _connect(path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=5, check_same_thread=False)  # seconds to wait for another process
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.executescript(_TABLE)
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    values = dict(zip(_COLUMNS.split(", "), row))
+    for name in ("options", "results", "notes"):
+        values[name] = json.loads(values[name])
+    values["results"], values["notes"] = tuple(values["results"]), tuple(values["notes"])
+    values["attached"] = bool(values["attached"])
+    return Job(**values)
+
+
+def claim(folder: Path, name: str = "queue") -> tuple[Path, IO[bytes]]:
+    """The path of a queue file that no other running program uses, and the lock to keep open while it is used.
+
+    A second server in the same data folder gets `queue-2.sqlite` and so on, so that neither takes the other's
+    running jobs for leftovers of a crash. Raises FileError when the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 100):
+            path = folder / (f"{name}.sqlite" if number == 1 else f"{name}-{number}.sqlite")
+            lock = path.with_suffix(".lock").open("ab")
+            if _locked(lock):
+                return path, lock
+            lock.close()
+    except OSError as error:
+        raise FileError(
+            f"The data folder {folder} cannot be written: {error}.", remedy="Choose another with --data-dir."
+        ) from error
+    raise FileError(f"A hundred programs use the data folder {folder}.", remedy="Choose another with --data-dir.")
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Lock a file for this process until it is closed or the process ends; False when another one has it."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,188 @@
+"""The one door to generation for the page and HTTP: a queue, a worker process, and what is known about both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from webui.errors import InvalidRequest, WorkerLost
+from webui.request import GenerationRequest, check
+from webui.workers.changes import Changes
+from webui.workers.dispatcher import Dispatcher
+from webui.workers.queue import WAITING, Job, JobQueue, claim
+from webui.workers.scratch import Scratch
+from webui.workers.views import JobView, ServiceStatus, row_view
+
+ENGINE = "webui.workers.generate:engine"
+
+
+class JobService:
+    """Submit requests, watch them, stop them. All methods may be called from any thread; none imports torch.
+
+    `settings` is plain data that the worker's engine understands; `folder` holds the queue and unsaved pictures;
+    `engine` names what the worker runs ("package.module:function", see `worker.Engine`); `extensions` are folders
+    whose files may add names. Raises FileError when the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        folder: Path,
+        engine: str = ENGINE,
+        limit: int = 100,
+        extensions: tuple[Path, ...] = (),
+    ):
+        path, self._claim = claim(folder)
+        self._queue = JobQueue(path, limit)
+        self._changes = Changes()
+        self.scratch = Scratch(folder / "unsaved" / path.stem)
+        names_file = folder / "names.json"
+        self._dispatcher = Dispatcher(
+            self._queue, self.scratch, self._changes, engine, settings, names_file, extensions
+        )
+
+    def start(self) -> None:
+        """Start the worker process and return at once; jobs run as soon as it is ready."""
+        self._dispatcher.start()
+
+    def stop(self, patience: float = 6.0) -> None:
+        """Take no more jobs, end the running one, keep the waiting ones. Returns within about `patience` + 5 s."""
+        with self._changes.lock:
+            if self._dispatcher.stopping:
+                return
+        self._dispatcher.stop(patience)
+        self.scratch.clear()
+        self._queue.close()
+        self._claim.close()
+
+    def submit(
+        self,
+        request: GenerationRequest,
+        client: str = "",
+        tab: str = "txt2img",
+        attached: bool = False,
+        priority: int = 0,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Queue a request; returns the job's id. `attached`: do not run it after a restart, nobody would be there.
+
+        `options` are settings for this job alone. Raises InvalidRequest, or QueueFull at the length limit.
+        """
+        text = check(request).to_json()
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequest("The request holds half a character (a lone surrogate).", "Valid text.") from None
+        with self._changes.lock:
+            if self._dispatcher.stopping:
+                raise WorkerLost("The program is about to end.", remedy="Try again when it runs.")
+            job_id = self._queue.add(text, client, tab, attached, priority, options)
+            self._changes.announce(job_id)
+        self._dispatcher.wake()
+        return job_id
+
+    def job(self, job_id: str) -> JobView:
+        """The job as it is now. Raises NotFound."""
+        with self._changes.lock:
+            running = self._dispatcher.running
+            if running is not None and running.job.id == job_id:
+                return running.view()
+            job = self._queue.get(job_id)
+            return self._view(job, self._queue.waiting() if job.state == WAITING else [])
+
+    def jobs(self, limit: int = 50, client: str | None = None) -> list[JobView]:
+        """The newest jobs first, of everybody or of one client."""
+        with self._changes.lock:
+            waiting, running = self._queue.waiting(), self._dispatcher.running
+            return [
+                running.view() if running is not None and running.job.id == job.id else self._view(job, waiting)
+                for job in self._queue.latest(limit, client)
+            ]
+
+    def current(self) -> JobView | None:
+        """The running job, or None."""
+        with self._changes.lock:
+            running = self._dispatcher.running
+            return running.view() if running is not None else None
+
+    def interrupt(self, job_id: str | None = None) -> bool:
+        """End a job within one step, or take it out of the queue; None means the running one. False: nothing to do."""
+        if job_id is not None and self._queue.cancel_waiting(job_id):
+            self._changes.announce(job_id)
+            return True
+        return self._dispatcher.wish("interrupt", "interrupted", job_id)
+
+    def skip(self, job_id: str | None = None) -> bool:
+        """Leave the batch that is being made and go on with the next one."""
+        return self._dispatcher.wish("skip", "skipped", job_id)
+
+    def stop_after(self, job_id: str | None = None) -> bool:
+        """End the job when the batch that is being made is finished."""
+        return self._dispatcher.wish("stop_after", "stopping", job_id)
+
+    def wait(self, job_id: str, timeout: float | None = None) -> JobView:
+        """Block until the job is over, at most `timeout` seconds; `view.over` says whether it is."""
+        self._changes.wait_for(lambda: self._dispatcher.stopping or self.job(job_id).over, timeout)
+        return self.job(job_id)
+
+    def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
+        """Call `listener(job_id)` at every change, from the service's thread: it must return at once.
+
+        An empty id means that the worker changed. Returns a function that ends the subscription.
+        """
+        return self._changes.subscribe(listener)
+
+    def wait_change(self, version: int, timeout: float) -> int:
+        """Block until anything changed since `version`, at most `timeout` seconds; returns the version now."""
+        self._changes.wait_for(lambda: self._changes.version != version or self._dispatcher.stopping, timeout)
+        return self._changes.version
+
+    def status(self) -> ServiceStatus:
+        """How the worker and the queue are."""
+        with self._changes.lock:
+            keeper = self._dispatcher
+            return ServiceStatus(
+                worker=keeper.state,
+                waiting=0 if keeper.stopping else self._queue.count_waiting(),
+                current=keeper.running.job.id if keeper.running else None,
+                checkpoint=keeper.facts.get("checkpoint"),
+                device=str(keeper.facts.get("device", "")),
+                memory=int(keeper.facts.get("memory", 0)),
+                error=keeper.error,
+                restarts=keeper.restarts,
+            )
+
+    def samplers(self) -> list[dict[str, Any]]:
+        """Every sampler: {"name", "aliases", "options"}."""
+        return self.names("samplers")
+
+    def schedules(self) -> list[dict[str, Any]]:
+        """Every schedule: {"name", "aliases", "options"}."""
+        return self.names("schedules")
+
+    def names(self, kind: str, timeout: float = 30.0) -> list[dict[str, Any]]:
+        """What can be chosen of a kind, from the worker; until it is up, what the same files said last time."""
+        keeper = self._dispatcher
+        self._changes.wait_for(lambda: bool(keeper.names) or keeper.state in ("broken", "stopped"), timeout)
+        with self._changes.lock:
+            return [dict(entry) for entry in keeper.names.get(kind, ())]
+
+    def load(self, checkpoint: str | None = None, timeout: float = 600.0) -> None:
+        """Have the worker load a checkpoint behind the running job and wait for it. Raises what loading raised."""
+        self._dispatcher.load(checkpoint, timeout)
+
+    def change_settings(self, values: Mapping[str, Any]) -> None:
+        """Settings for all jobs from the next one on."""
+        self._dispatcher.change_settings(values)
+
+    def _view(self, job: Job, waiting: list[str]) -> JobView:
+        if job.state != WAITING:
+            return row_view(job)
+        keeper = self._dispatcher
+        position = waiting.index(job.id) + 1 if job.id in waiting else 0
+        if not keeper.durations:
+            return row_view(job, position)
+        usual = sum(keeper.durations) / len(keeper.durations)  # a guess: those ahead take as long as the last ones
+        left = keeper.running.eta() if keeper.running else 0.0
+        return row_view(job, position, (usual if left is None else left) + position * usual)

@@ -1,0 +1,191 @@
+"""What the page and HTTP see of a job, and how messages of the worker change it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from webui.errors import InvalidRequest
+from webui.request import GenerationRequest, from_json
+from webui.workers.queue import FINISHED, Job
+
+
+@dataclass(frozen=True)
+class ResultView:
+    """One picture. `path` is a file; `saved` says whether it lies in the output folder or will be cleared away."""
+
+    path: str
+    infotext: str
+    seed: int
+    width: int
+    height: int
+    saved: bool = True
+    facts: Mapping[str, Any] = field(default_factory=dict)  # more that the engine told: variation seed, checkpoint
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One job as it is now. Times are seconds since 1970, `eta` seconds from now, `progress` 0 to 1."""
+
+    id: str
+    state: str  # "waiting", "running", "done", "failed" or "cancelled"
+    tab: str
+    client: str
+    request: GenerationRequest
+    created: float
+    started: float | None = None
+    finished: float | None = None
+    position: int = 0  # 1 is the next to run; 0 does not wait
+    progress: float = 0.0
+    eta: float | None = None
+    stage: str = ""  # what is being done: "load", "encode", "sample", "decode"; empty when not told
+    step: int = 0
+    steps: int = 0
+    batch: int = 0  # counts from 0
+    batches: int = 1
+    preview: bytes | None = None  # a small JPEG, PNG or WebP file
+    preview_id: int = 0  # rises with every preview
+    results: tuple[ResultView, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+    interrupted: bool = False
+    skipped: bool = False
+    stopping: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing about it will change any more."""
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """The worker and the queue. `worker` is "starting", "idle", "busy", "broken" or "stopped"."""
+
+    worker: str
+    waiting: int
+    current: str | None = None
+    checkpoint: str | None = None
+    device: str = ""
+    memory: int = 0  # bytes held by the worker
+    error: str | None = None
+    restarts: int = 0
+
+
+class RunningJob:
+    """A job between its start and its end, kept up to date from the worker's messages."""
+
+    def __init__(self, job: Job):
+        self.job, self.request = job, _request(job)
+        self.began, self.begun = time.monotonic(), False  # begun: the worker has said that it has it
+        self.stage, self.step, self.steps = "", 0, max(1, sum(p.steps for p in self.request.passes))
+        self.batch, self.batches = 0, max(1, self.request.count)
+        self.preview: bytes | None = None
+        self.preview_id = 0
+        self.results: list[ResultView] = []
+        self.notes: list[str] = []
+        self.interrupted = self.skipped = self.stopping = False
+        self._first: tuple[float, float] | None = None  # moment and progress of the first step, for the estimate
+
+    def progress(self) -> float:
+        """Share of all batches' steps that are done."""
+        return min(1.0, (self.batch + min(1.0, self.step / max(1, self.steps))) / self.batches)
+
+    def eta(self) -> float | None:
+        """Seconds to go at the speed seen so far; None before two steps were seen."""
+        done = self.progress()
+        if self._first is None or done <= self._first[1]:
+            return None
+        speed = (done - self._first[1]) / (time.monotonic() - self._first[0])
+        return (1.0 - done) / speed
+
+    def take_in(self, message: Mapping[str, Any], blob: bytes) -> None:
+        """What the worker said about it: progress, a preview, a picture that is finished, or a note."""
+        self.begun = True
+        if message["kind"] == "progress":
+            self._on_progress(message)
+        elif message["kind"] == "preview":
+            self.preview, self.preview_id = blob, self.preview_id + 1
+        elif message["kind"] == "picture":
+            self.results.append(result_view(message))
+        elif message["kind"] == "note":
+            self.notes.append(message["text"])
+
+    def _on_progress(self, message: Mapping[str, Any]) -> None:
+        for name in ("stage", "step", "steps", "batch", "batches"):
+            if message.get(name) is not None:
+                setattr(self, name, message[name])
+        if message.get("step") == 0:
+            self.skipped = False  # another batch has begun
+        if self._first is None and self.step > 0:
+            self._first = (time.monotonic(), self.progress())
+
+    def view(self) -> JobView:
+        """A snapshot."""
+        return JobView(
+            id=self.job.id,
+            state=self.job.state,
+            tab=self.job.tab,
+            client=self.job.client,
+            request=self.request,
+            created=self.job.created,
+            started=self.job.started,
+            progress=self.progress(),
+            eta=self.eta(),
+            stage=self.stage,
+            step=self.step,
+            steps=self.steps,
+            batch=self.batch,
+            batches=self.batches,
+            preview=self.preview,
+            preview_id=self.preview_id,
+            results=tuple(self.results),
+            notes=tuple(self.notes),
+            interrupted=self.interrupted,
+            skipped=self.skipped,
+            stopping=self.stopping,
+        )
+
+
+def result_view(values: Mapping[str, Any]) -> ResultView:
+    """A picture from the worker's message or the queue's row."""
+    return ResultView(
+        path=values["path"],
+        infotext=values["infotext"],
+        seed=values["seed"],
+        width=values["width"],
+        height=values["height"],
+        saved=values.get("saved", True),
+        facts=dict(values.get("facts") or {}),
+    )
+
+
+def row_view(job: Job, position: int = 0, eta: float | None = None) -> JobView:
+    """A job that waits or is over, from its row in the queue."""
+    return JobView(
+        id=job.id,
+        state=job.state,
+        tab=job.tab,
+        client=job.client,
+        request=_request(job),
+        created=job.created,
+        started=job.started,
+        finished=job.finished,
+        position=position,
+        progress=1.0 if job.state == "done" else 0.0,
+        eta=eta,
+        results=tuple(result_view(values) for values in job.results),
+        notes=job.notes,
+        error=job.error,
+        interrupted=job.state == "cancelled",
+    )
+
+
+def _request(job: Job) -> GenerationRequest:
+    """The job's request; one that an older version wrote and this one cannot read shows as an empty one."""
+    try:
+        return from_json(job.request)
+    except InvalidRequest:
+        return GenerationRequest()
