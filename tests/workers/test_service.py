@@ -134,8 +134,9 @@ def test_a_failing_job_says_why_and_the_next_one_runs(shared):
 
 
 def test_names_come_from_the_worker(shared):
-    assert [entry["name"] for entry in shared.samplers()] == ["Euler a", "DPM++ 2M"]
-    assert [entry["name"] for entry in shared.schedules()] == ["Automatic", "Karras"]
+    assert shared.samplers() == ["Euler a", "DPM++ 2M"]
+    assert shared.schedulers() == ["Automatic", "Karras"]
+    assert shared.names("samplers")[0]["aliases"] == ["k_euler_a", "k_euler_ancestral"]
 
 
 def test_loading_waits_for_the_checkpoint_and_raises_what_went_wrong(shared):

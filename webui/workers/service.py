@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from webui.engine.catalogue import Catalogue, CheckpointFile
 from webui.errors import InvalidRequest, WorkerLost
 from webui.request import GenerationRequest, check
 from webui.workers.changes import Changes
@@ -21,8 +22,8 @@ class JobService:
     """Submit requests, watch them, stop them. All methods may be called from any thread; none imports torch.
 
     `settings` is plain data that the worker's engine understands; `folder` holds the queue and unsaved pictures;
-    `engine` names what the worker runs ("package.module:function", see `worker.Engine`); `extensions` are folders
-    whose files may add names. Raises FileError when the folder cannot be written.
+    `engine` names what the worker runs ("package.module:function", see `worker.Engine`); `catalogue` lists the files
+    for `checkpoints`; `extensions` are folders whose files may add names. Raises FileError when the folder cannot be written.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class JobService:
         folder: Path,
         engine: str = ENGINE,
         limit: int = 100,
+        catalogue: Catalogue | None = None,
         extensions: tuple[Path, ...] = (),
     ):
+        self.catalogue = catalogue
         path, self._claim = claim(folder)
         self._queue = JobQueue(path, limit)
         self._changes = Changes()
@@ -153,16 +156,27 @@ class JobService:
                 restarts=keeper.restarts,
             )
 
-    def samplers(self) -> list[dict[str, Any]]:
-        """Every sampler: {"name", "aliases", "options"}."""
-        return self.names("samplers")
+    def checkpoints(self) -> list[CheckpointFile]:
+        """Every checkpoint file, as last listed."""
+        return self.catalogue.checkpoints() if self.catalogue else []
 
-    def schedules(self) -> list[dict[str, Any]]:
-        """Every schedule: {"name", "aliases", "options"}."""
-        return self.names("schedules")
+    def vaes(self) -> list[CheckpointFile]:
+        """Every separate VAE file, as last listed."""
+        return self.catalogue.vaes() if self.catalogue else []
+
+    def samplers(self) -> list[str]:
+        """Names of the samplers, in the order to show."""
+        return [entry["name"] for entry in self.names("samplers")]
+
+    def schedulers(self) -> list[str]:
+        """Names of the schedules, in the order to show."""
+        return [entry["name"] for entry in self.names("schedules")]
 
     def names(self, kind: str, timeout: float = 30.0) -> list[dict[str, Any]]:
-        """What can be chosen of a kind, from the worker; until it is up, what the same files said last time."""
+        """What can be chosen of a kind ("samplers", "schedules"): {"name", "aliases", "options"} each.
+
+        From the worker; until it is up, what the same files said last time.
+        """
         keeper = self._dispatcher
         self._changes.wait_for(lambda: bool(keeper.names) or keeper.state in ("broken", "stopped"), timeout)
         with self._changes.lock:
