@@ -1,0 +1,1 @@
+"""Bytes ↔ named tensors: safetensors, torch pickles (read without running them), diffusers folders, saving."""
