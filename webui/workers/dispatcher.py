@@ -204,7 +204,7 @@ class Dispatcher:
         elif message["kind"] == "cancelled":
             self._end(CANCELLED, message["error"]) if not self.stopping else self._end(FAILED, STOPPED)
         else:
-            self._end(FAILED, message["error"])
+            self._end(FAILED, message["error"], message["type"])
         self._memory_failures = self._memory_failures + 1 if message.get("type") == "OutOfMemory" else 0
         if self._memory_failures >= MEMORY_FAILURES and self._worker and not self.stopping:
             self._memory_failures = 0  # what is left of its memory may be in pieces: begin with a fresh process
@@ -212,12 +212,12 @@ class Dispatcher:
             self.restarts += 1
             self._spawn()
 
-    def _end(self, state: str, error: str | None) -> None:
+    def _end(self, state: str, error: str | None, error_type: str | None = None) -> None:
         running = self.running
         if running is None:
             return
         results = [vars(result) for result in running.results]
-        self._queue.finish(running.job.id, state, error, results, running.notes)
+        self._queue.finish(running.job.id, state, error, results, running.notes, error_type)
         self.running = None
         if self.state == "busy":
             self.state = "idle"
@@ -235,7 +235,7 @@ class Dispatcher:
             if self.running and not self.running.begun:  # it died while it was idle: the next one takes the job
                 self._queue.put_back(self.running.job.id)
                 self.running = None
-            self._end(FAILED, f"{how} The job could not be finished; a new worker has been started.")
+            self._end(FAILED, f"{how} The job could not be finished; a new worker has been started.", "WorkerLost")
             self.facts, self.restarts = {}, self.restarts + 1
             self.error = how if was_up else self.error or how
             self._bad_starts = 0 if was_up else self._bad_starts + 1
@@ -249,5 +249,5 @@ class Dispatcher:
     def _fail_waiting(self) -> None:
         while (job := self._queue.take()) is not None:
             error = f"The worker process does not start. {self.error or ''} The log has the details."
-            self._queue.finish(job.id, FAILED, error)
+            self._queue.finish(job.id, FAILED, error, error_type="WorkerLost")
             self._changes.announce(job.id)

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     options TEXT NOT NULL,
     state TEXT NOT NULL,
     error TEXT,
+    error_type TEXT,
     results TEXT NOT NULL DEFAULT '[]',
     notes TEXT NOT NULL DEFAULT '[]',
     created REAL NOT NULL,
@@ -41,7 +42,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, priority, number);
 """
 _COLUMNS = (
-    "number, id, client, tab, attached, priority, request, options, state, error, results, notes, "
+    "number, id, client, tab, attached, priority, request, options, state, error, error_type, results, notes, "
     "created, started, finished"
 )
 _ORDER = "priority DESC, number"  # who is next; a share for each client would change this line only
@@ -61,6 +62,7 @@ class Job:
     priority: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)  # settings for this job only
     error: str | None = None
+    error_type: str | None = None  # name of a class in errors.py, or of whatever went wrong
     results: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     started: float | None = None
@@ -149,12 +151,14 @@ class JobQueue:
         error: str | None = None,
         results: Iterable[Mapping[str, Any]] = (),
         notes: Iterable[str] = (),
+        error_type: str | None = None,
     ) -> None:
         """Record how a job ended, with what it made."""
+        made, said = json.dumps([dict(result) for result in results]), json.dumps(list(notes))
         with self._lock, self._connection as database:
             database.execute(
-                "UPDATE jobs SET state = ?, error = ?, results = ?, notes = ?, finished = ? WHERE id = ?",
-                (state, error, json.dumps([dict(r) for r in results]), json.dumps(list(notes)), time.time(), job_id),
+                "UPDATE jobs SET state = ?, error = ?, error_type = ?, results = ?, notes = ?, finished = ? WHERE id = ?",
+                (state, error, error_type, made, said, time.time(), job_id),
             )
 
     def cancel_waiting(self, job_id: str) -> bool:

@@ -23,7 +23,8 @@ class JobService:
 
     `settings` is plain data that the worker's engine understands; `folder` holds the queue and unsaved pictures;
     `engine` names what the worker runs ("package.module:function", see `worker.Engine`); `catalogue` lists the files
-    for `checkpoints`; `extensions` are folders whose files may add names. Raises FileError when the folder cannot be written.
+    for `checkpoints`; `extensions` are folders whose files may add names. Raises FileError when the folder cannot
+    be written.
     """
 
     def __init__(

@@ -50,6 +50,7 @@ class JobView:
     results: tuple[ResultView, ...] = ()
     notes: tuple[str, ...] = ()
     error: str | None = None
+    error_type: str | None = None  # name of a class in errors.py, or of whatever went wrong
     interrupted: bool = False
     skipped: bool = False
     stopping: bool = False
@@ -179,6 +180,7 @@ def row_view(job: Job, position: int = 0, eta: float | None = None) -> JobView:
         results=tuple(result_view(values) for values in job.results),
         notes=job.notes,
         error=job.error,
+        error_type=job.error_type,
         interrupted=job.state == "cancelled",
     )
 

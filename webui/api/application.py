@@ -1,0 +1,33 @@
+"""The FastAPI application: routes, errors in one form, and the doors around everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
+
+from webui.api import generate, listings
+from webui.api.context import Context
+from webui.api.door import Door, HostNames
+from webui.api.login import Accounts, Login
+from webui.api.problems import add_handlers
+
+ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (generate.make_router, listings.make_router)
+
+
+def make_application(context: Context) -> FastAPI:
+    """The application without the page; mount that afterwards, so that these routes go first.
+
+    There is no /docs page: FastAPI's loads its scripts from another site.
+    """
+    app = FastAPI(title="Emulsion", docs_url=None, redoc_url=None)
+    for make_router in ROUTERS:
+        app.include_router(make_router(context))
+    add_handlers(app)
+    return app
+
+
+def guarded(app: ASGIApp, hosts: HostNames, accounts: Accounts | None = None) -> ASGIApp:
+    """The application behind its doors: what a server may be given. Whatever is mounted later is behind them too."""
+    return Door(Login(app, accounts or Accounts()), hosts)

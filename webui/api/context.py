@@ -1,0 +1,38 @@
+"""What every group of routes is given: the service, the settings and the catalogue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Request
+
+from webui.api.login import USER
+from webui.engine.catalogue import Catalogue
+from webui.settings import Settings, SettingsStore
+from webui.workers.service import JobService
+
+
+@dataclass(frozen=True)
+class Context:
+    """Shared by the routes. `for_worker` turns settings into the plain data that the worker's engine understands."""
+
+    service: JobService
+    store: SettingsStore
+    catalogue: Catalogue
+    for_worker: Callable[[Settings], Mapping[str, Any]]
+    changing: threading.Lock = field(default_factory=threading.Lock)  # one change of settings at a time
+
+    def change_settings(self, changes: Mapping[str, Any]) -> Settings:
+        """Check and keep changes, and tell the worker. Raises SettingsError."""
+        settings = self.store.change(changes)
+        self.catalogue.default = settings["checkpoint"] or None
+        self.service.change_settings(self.for_worker(settings))
+        return settings
+
+
+def client_of(request: Request) -> str:
+    """Who is asking: the user's name, or the address."""
+    return request.scope.get(USER) or (request.client.host if request.client else "")

@@ -1,0 +1,49 @@
+"""Waiting for a job on behalf of an HTTP call, and ending it when the caller has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from webui.errors import Cancelled
+from webui.workers.service import JobService
+from webui.workers.views import JobView
+
+
+async def follow(request: Request, service: JobService, job_id: str) -> JobView:
+    """The job when it is over. Raises Cancelled, and interrupts the job, as soon as the client disconnects."""
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+    def on_change(changed_id: str) -> None:
+        if changed_id in ("", job_id):
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(changed.set)
+
+    unsubscribe = service.subscribe(on_change)
+    gone = asyncio.create_task(_disconnected(request))
+    over = False
+    try:
+        while True:
+            changed.clear()
+            view = await run_in_threadpool(service.job, job_id)
+            if view.over:
+                over = True
+                return view
+            waiter = asyncio.create_task(changed.wait())
+            await asyncio.wait({gone, waiter}, return_when=asyncio.FIRST_COMPLETED)
+            waiter.cancel()
+            if gone.done():
+                raise Cancelled("The client has gone.")
+    finally:
+        unsubscribe()
+        gone.cancel()
+        if not over:  # also when the server itself stops and cancels this call
+            service.interrupt(job_id)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,170 @@
+"""GET lists, progress, and the few orders beside generation: /sdapi/v1/{options,samplers,progress,interrupt,...}."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+
+from webui.api.context import Context
+from webui.api.generate import timestamp
+from webui.engine.catalogue import CheckpointFile
+from webui.errors import NotFound
+from webui.settings import known_options
+
+BEGINNING = 0.01  # A1111's progress of a job that has only just begun: never 0, which means idle
+
+
+def make_router(context: Context) -> APIRouter:
+    """The routes that list, tell and stop."""
+    router = APIRouter(prefix="/sdapi/v1")
+    service = context.service
+
+    @router.get("/samplers")
+    def samplers() -> list[dict[str, Any]]:
+        """Every sampler."""
+        return [{key: entry[key] for key in ("name", "aliases", "options")} for entry in service.names("samplers")]
+
+    @router.get("/schedulers")
+    def schedulers() -> list[dict[str, Any]]:
+        """Every schedule."""
+        return [_schedule(entry) for entry in service.names("schedules")]
+
+    @router.get("/sd-models")
+    def models() -> list[dict[str, Any]]:
+        """Every checkpoint."""
+        return [_checkpoint(file) for file in context.catalogue.checkpoints()]
+
+    @router.get("/progress")
+    def progress(skip_current_image: bool = False) -> dict[str, Any]:
+        """How the running job is getting on."""
+        return _progress(context, skip_current_image)
+
+    @router.post("/interrupt")
+    def interrupt() -> dict[str, Any]:
+        """End the running job within a step."""
+        service.interrupt()
+        return {}
+
+    @router.post("/skip")
+    def skip() -> None:
+        """Leave the running batch."""
+        service.skip()
+
+    @router.get("/options")
+    def options() -> dict[str, Any]:
+        """All settings by A1111's names where there are such names."""
+        return current_options(context)
+
+    @router.post("/options")
+    async def set_options(changes: dict[str, Any]) -> None:
+        """Change settings; blocks until a changed checkpoint is loaded. What is unchanged or unknown is passed over."""
+        await run_in_threadpool(change_options, context, changes)
+
+    return router
+
+
+def current_options(context: Context) -> dict[str, Any]:
+    """GET /options: the checkpoint by the title that GET /sd-models gives it."""
+    options = context.store.settings.options()
+    try:
+        file = context.catalogue.find(options["sd_model_checkpoint"] or None)
+    except NotFound:
+        return {**options, "sd_checkpoint_hash": ""}
+    return {**options, "sd_model_checkpoint": file.title, "sd_checkpoint_hash": file.sha256 or ""}
+
+
+def change_options(context: Context, changes: dict[str, Any]) -> None:
+    """POST /options. Clients send the whole dictionary back with one value changed.
+
+    Raises SettingsError (422) and NotFound (404, the checkpoint), and then nothing has changed.
+    """
+    with context.changing:
+        before = current_options(context)
+        new = {name: value for name, value in changes.items() if value is not None and before.get(name) != value}
+        known, _ = known_options(new)
+        renamed = context.store.settings.changed(known)["checkpoint"]
+        load = renamed != context.store.settings["checkpoint"]
+        if load and renamed:
+            renamed = context.catalogue.find(renamed).name
+        if load:
+            known = {name: value for name, value in known.items() if name.casefold() not in _CHECKPOINT}
+            known["checkpoint"] = renamed
+        if known:
+            context.change_settings(known)
+        if load:
+            context.service.load(renamed or None)
+
+
+_CHECKPOINT = ("checkpoint", "sd_model_checkpoint")
+
+
+def _schedule(entry: dict[str, Any]) -> dict[str, Any]:
+    label, facts = entry["name"], entry["options"]
+    return {
+        "name": re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_"),
+        "label": label,
+        "aliases": entry["aliases"] or None,
+        "default_rho": facts.get("rho", -1.0),
+        "need_inner_model": bool(facts.get("need_inner_model", False)),
+    }
+
+
+def _checkpoint(file: CheckpointFile) -> dict[str, Any]:
+    return {
+        "title": file.title,
+        "model_name": file.stem,
+        "hash": file.short_hash,
+        "sha256": file.sha256,
+        "filename": str(file.path),
+        "config": None,
+    }
+
+
+def _progress(context: Context, skip_current_image: bool) -> dict[str, Any]:
+    """Idle is exactly progress 0 and job_count 0: clients wait for that."""
+    job = context.service.current()
+    if job is None:
+        waiting = context.service.status().waiting > 0
+        count = 1 if waiting else 0  # the worker is about to take it
+        return _state(BEGINNING if waiting else 0.0, 0.0, job_count=count)
+    picture = None if skip_current_image or job.preview is None else base64.b64encode(job.preview).decode("ascii")
+    return _state(
+        max(BEGINNING, job.progress),
+        job.eta or 0.0,
+        picture,
+        skipped=job.skipped,
+        interrupted=job.interrupted,
+        stopping_generation=job.stopping,
+        job=job.tab,
+        job_count=job.batches,
+        job_timestamp=timestamp(job),
+        job_no=job.batch,
+        sampling_step=job.step,
+        sampling_steps=job.steps,
+    )
+
+
+def _state(progress: float, eta: float, picture: str | None = None, **changes: Any) -> dict[str, Any]:
+    state = {
+        "skipped": False,
+        "interrupted": False,
+        "stopping_generation": False,
+        "job": "",
+        "job_count": 0,
+        "job_timestamp": "0",
+        "job_no": 0,
+        "sampling_step": 0,
+        "sampling_steps": 0,
+        **changes,
+    }
+    return {
+        "progress": progress,
+        "eta_relative": eta,
+        "state": state,
+        "current_image": picture,
+        "textinfo": None,
+    }
