@@ -1,0 +1,1 @@
+"""Prompts: their grammar, their timeline, their tokens."""

@@ -1,0 +1,106 @@
+"""Styles: named pieces of prompt in CSV files of the columns name, prompt, negative_prompt (A1111's `styles.csv`)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from webui.errors import DamagedFile, InvalidRequest
+
+PLACE = "{prompt}"  # where a style wants the prompt; without it the style is appended
+_FIELD_CHARACTERS = 1_000_000
+_FILE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Style:
+    """One style. `source` is the name of the file that it came from."""
+
+    name: str
+    prompt: str = ""
+    negative_prompt: str = ""
+    source: str = ""
+
+
+def read_styles(paths: Iterable[Path]) -> dict[str, Style]:
+    """Styles by name from several files; of equal names the first file's counts. Raises DamagedFile naming the file."""
+    styles: dict[str, Style] = {}
+    for path in paths:
+        for style in _read_file(path):
+            styles.setdefault(style.name, style)
+    return styles
+
+
+def _read_file(path: Path) -> list[Style]:
+    try:
+        if path.stat().st_size > _FILE_BYTES:
+            raise DamagedFile(f"The style file {path.name} is over {_FILE_BYTES >> 20} MB.", "Styles are small texts.")
+        text = path.read_text(encoding="utf-8-sig")
+        csv.field_size_limit(_FIELD_CHARACTERS)
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DamagedFile(
+            f"The style file {path.name} cannot be read: {error}.",
+            "A UTF-8 CSV file with the columns name, prompt, negative_prompt was wanted.",
+        ) from None
+    return [
+        # Files of A1111's first months call the second column "text".
+        Style(row["name"], row.get("prompt") or row.get("text") or "", row.get("negative_prompt") or "", path.name)
+        for row in rows
+        if row.get("name")
+    ]
+
+
+def merge(style: str, prompt: str) -> str:
+    """One style's text with a prompt: in the place of `{prompt}`, or behind it after a comma."""
+    if PLACE in style:
+        return style.replace(PLACE, prompt)
+    return ", ".join(part for part in (prompt.strip(), style.strip()) if part)
+
+
+def apply_styles(
+    prompt: str, negative_prompt: str, names: Sequence[str], styles: Mapping[str, Style]
+) -> tuple[str, str]:
+    """Both prompts with the named styles, one after the other. Raises InvalidRequest on a name that is not there."""
+    for name in names:
+        if name not in styles:
+            raise InvalidRequest(f"There is no style named {name!r}.", f"Known: {', '.join(styles) or 'none'}.")
+        # A style that says nothing for one of the two leaves it untouched.
+        if styles[name].prompt:
+            prompt = merge(styles[name].prompt, prompt)
+        if styles[name].negative_prompt:
+            negative_prompt = merge(styles[name].negative_prompt, negative_prompt)
+    return prompt, negative_prompt
+
+
+def extract_styles(prompt: str, negative_prompt: str, styles: Mapping[str, Style]) -> tuple[str, str, tuple[str, ...]]:
+    """Undo `apply_styles`: the prompts without the styles that they contain, and the styles' names in order."""
+    found: list[str] = []
+    remaining = [style for style in styles.values() if style.prompt or style.negative_prompt]
+    while True:
+        for style in remaining:
+            positive, negative = _without(style.prompt, prompt), _without(style.negative_prompt, negative_prompt)
+            if positive is not None and negative is not None and style.prompt != PLACE:
+                prompt, negative_prompt = positive, negative
+                found.insert(0, style.name)
+                remaining.remove(style)
+                break
+        else:
+            return prompt, negative_prompt, tuple(found)
+
+
+def _without(style: str, prompt: str) -> str | None:
+    """The prompt that `merge` made this of, or None."""
+    if not style:
+        return prompt
+    if PLACE in style:
+        before, _, after = style.partition(PLACE)
+        fits = len(prompt) >= len(before) + len(after) and prompt.startswith(before) and prompt.endswith(after)
+        return prompt[len(before) : len(prompt) - len(after)] if fits else None
+    if prompt == style.strip():
+        return ""
+    ending = ", " + style.strip()
+    return prompt[: -len(ending)] if prompt.endswith(ending) else None
