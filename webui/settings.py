@@ -74,7 +74,7 @@ def find_setting(name: str) -> Setting:
 def check_value(setting: Setting, value: Any) -> Any:
     """The value as the setting's type; numbers may come as text, as old clients send them. Raises SettingsError."""
     try:
-        converted = _CONVERT[setting.kind](value)
+        converted: Any = _CONVERT[setting.kind](value)
     except (TypeError, ValueError, OverflowError):
         raise SettingsError(f"{setting.name} is {value!r}.", f"Wanted: {_WANTED[setting.kind]}.") from None
     if isinstance(converted, str):

@@ -1,0 +1,226 @@
+"""What `generate` and `models` do: the engine without the server, and the catalogue in a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from webui.errors import EmulsionError, InvalidRequest
+from webui.paths import Paths
+from webui.request import GenerationRequest, Pass, check, from_json
+from webui.settings import SettingsStore
+
+if TYPE_CHECKING:
+    from webui.families.base import ModelFacts
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif")
+REQUEST_FIELDS = (  # options of `generate` that are fields of the request by the same name
+    "prompt",
+    "negative_prompt",
+    "seed",
+    "variation_seed",
+    "variation_strength",
+    "noise_source",
+    "batch_size",
+    "count",
+    "checkpoint",
+    "vae",
+    "clip_skip",
+)
+
+
+def generate(options: argparse.Namespace, paths: Paths, device: str, precision: str) -> int:
+    """Make the pictures of one request in this process; print their paths, or one JSON object."""
+    began = time.monotonic()
+    store = SettingsStore(paths)
+    if store.problem:
+        print(store.problem, file=sys.stderr)
+    from webui.engine.catalogue import open_catalogue
+
+    catalogue = open_catalogue(store.settings)
+    start = read_request(options.request)
+    checkpoint = options.checkpoint or (start.checkpoint if start else None)
+    facts = catalogue.facts(catalogue.find(checkpoint))
+    request = build_request(options, facts, store.settings.everything(), start)
+    from webui.engine.plan import make_plan
+
+    plan = make_plan(request, catalogue)  # a wrong name fails here, before torch is imported
+    from webui.engine.run import run
+    from webui.engine.session import Session
+
+    session = Session(store.settings, device=device, precision=precision)
+    shown = sys.stderr.isatty() and not options.quiet
+    results = run(plan, session, show_progress if shown else ignore)
+    pictures = [
+        {
+            "path": str(path),
+            "seed": result.seed,
+            "width": result.image.width,
+            "height": result.image.height,
+            "infotext": result.infotext,
+        }
+        for result, path in zip(results, save_all(results, options.out, store.settings.everything()))
+    ]
+    if shown:
+        print(file=sys.stderr)
+    if options.json:
+        seconds = round(time.monotonic() - began, 3)
+        print(json.dumps({"images": pictures, "seconds": seconds}, ensure_ascii=False, indent=1))
+    else:
+        for picture in pictures:
+            print(picture["path"])
+    return 0
+
+
+def read_request(file: str | None) -> GenerationRequest | None:
+    """The request in a JSON file, or on the standard input for "-". Raises InvalidRequest."""
+    if file is None:
+        return None
+    try:
+        return from_json(sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The request in {file} cannot be read: {error}.") from None
+
+
+def build_request(
+    options: argparse.Namespace,
+    facts: ModelFacts,
+    settings: Mapping[str, Any],
+    start: GenerationRequest | None = None,
+) -> GenerationRequest:
+    """The request that the options describe. Raises InvalidRequest for values that no model could serve.
+
+    Without `start`, what is not given is what the checkpoint's family recommends, at its native size."""
+    given = {name: getattr(options, name) for name in REQUEST_FIELDS if getattr(options, name) is not None}
+    if start is None:
+        step = Pass(
+            width=facts.native_size,
+            height=facts.native_size,
+            steps=facts.defaults.steps,
+            sampler=facts.defaults.sampler,
+            schedule=facts.defaults.schedule,
+        )
+        guidance = dataclasses.replace(
+            step.guidance, scale=facts.defaults.guidance_scale, rescale=facts.defaults.guidance_rescale
+        )
+        start = GenerationRequest(
+            vae=settings["vae"],
+            clip_skip=max(settings["clip_skip"], facts.defaults.clip_skip),
+            noise_source=settings["noise_source"],
+            emphasis=settings["emphasis"],
+            comma_backtrack=settings["comma_backtrack"],
+            passes=(dataclasses.replace(step, guidance=guidance),),
+        )
+    first, *others = start.passes
+    changes = {name: getattr(options, name) for name in ("steps", "sampler", "schedule")}
+    changes |= {"width": options.width or options.height, "height": options.height or options.width}
+    first = dataclasses.replace(first, **{name: value for name, value in changes.items() if value is not None})
+    if options.cfg is not None:
+        first = dataclasses.replace(first, guidance=dataclasses.replace(first.guidance, scale=options.cfg))
+    save = start.save and options.out is None
+    return check(dataclasses.replace(start, **given, passes=(first, *others), save=save))
+
+
+def show_progress(event: Any) -> None:
+    """Write the step to the terminal, over the one before."""
+    step, steps = getattr(event, "step", None), getattr(event, "steps", None)
+    if step is not None and steps:
+        print(f"\r{step}/{steps} ", end="", file=sys.stderr, flush=True)
+
+
+def ignore(event: Any) -> None:
+    """No progress."""
+
+
+def save_all(results: list[Any], out: Path | None, settings: Mapping[str, Any]) -> list[Path]:
+    """Where the pictures are: the engine has saved them, unless `out` names a folder or a picture file."""
+    if out is None:
+        return [result.path for result in results]
+    from webui.imaging.metadata import save_picture
+
+    places = picture_paths(out, [result.seed for result in results], settings["picture_format"])
+    for result, place in zip(results, places):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        save_picture(result.image, place, result.infotext, place.suffix[1:].lower(), settings["quality"])
+    return places
+
+
+def picture_paths(out: Path, seeds: list[int], picture_format: str) -> list[Path]:
+    """File names for pictures: `out` itself if it names one picture, else numbered beside it, or `seed` in a folder.
+
+    Names in a folder are never those of files that are there."""
+    if out.suffix.lower() in PICTURE_SUFFIXES:
+        return [out if not number else out.with_stem(f"{out.stem}-{number + 1}") for number in range(len(seeds))]
+    if out.suffix and not out.is_dir():
+        raise InvalidRequest(
+            f"--out names {out}.", f"Wanted: a folder, or a file ending in {', '.join(PICTURE_SUFFIXES)}."
+        )
+    places: list[Path] = []
+    for seed in seeds:
+        names = (out / f"{seed}{f'-{n}' if n else ''}.{picture_format}" for n in range(1_000_000))
+        places.append(next(name for name in names if name not in places and not name.exists()))
+    return places
+
+
+def list_models(paths: Paths, as_json: bool) -> int:
+    """Print the checkpoints with their families."""
+    from webui.engine.catalogue import open_catalogue
+
+    catalogue = open_catalogue(SettingsStore(paths).settings)
+    rows: list[dict[str, Any]] = []
+    for file in catalogue.checkpoints():
+        row: dict[str, Any] = {"title": file.title, "path": str(file.path), "size": file.size, "sha256": file.sha256}
+        try:
+            facts = catalogue.facts(file)
+            rows.append({**row, "family": facts.label, "native_size": facts.native_size, "problem": None})
+        except EmulsionError as error:
+            rows.append({**row, "family": None, "native_size": None, "problem": str(error)})
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=1))
+    elif not rows:
+        print(f"There is no checkpoint in {paths.models}. Put a .safetensors file there.")
+    for row in [] if as_json else rows:
+        print(f"{row['title']}  {row['size'] / 2**20:.0f} MB  {row['family'] or row['problem']}")
+    return 0
+
+
+def inspect_model(file: Path, as_json: bool) -> int:
+    """Print what one file holds, read off its header alone. The exit code is 1 if no family can load it."""
+    from webui import families
+    from webui.weights.header import read_header
+
+    header = read_header(file)
+    types = collections.Counter(str(info.dtype) for info in header.tensors.values())
+    described: dict[str, Any] = {
+        "file": str(file),
+        "container": header.container,
+        "tensors": len(header.tensors),
+        "types": dict(types.most_common()),
+        "metadata": {str(key): str(value)[:200] for key, value in header.metadata.items()},
+    }
+    try:
+        facts = families.facts(header)
+        described |= {
+            "family": facts.label,
+            "variant": facts.variant,
+            "prediction": facts.prediction,
+            "native_size": facts.native_size,
+            "parts": list(facts.parts),
+        }
+    except EmulsionError as error:
+        described["problem"] = str(error)
+    if as_json:
+        print(json.dumps(described, ensure_ascii=False, indent=1))
+    else:
+        for name, value in described.items():
+            if isinstance(value, dict):
+                value = ", ".join(f"{key}: {inner}" for key, inner in value.items()) or "none"
+            print(f"{name.replace('_', ' '):12} {', '.join(value) if isinstance(value, list) else value}")
+    return 1 if "problem" in described else 0
