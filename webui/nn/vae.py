@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from webui.errors import IncompatibleModel
 from webui.nn.attention import attention
+from webui.nn.layers import Conv2d
 
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """Everything that shapes the network; `from_shapes` reads it off a file."""
+    """Everything that shapes the network; `from_shapes` reads it off a file.
+
+    The three `decoder_…` values are for decoders that differ from their encoder; 0 and () mean "the same".
+    """
 
     channels: int = 128
     multipliers: tuple[int, ...] = (1, 2, 4, 4)
@@ -25,29 +31,51 @@ class AutoencoderConfig:
     latent_channels: int = 4
     picture_channels: int = 3
     quantisation_convolutions: bool = True
+    decoder_channels: int = 0
+    decoder_multipliers: tuple[int, ...] = ()
+    decoder_blocks: int = 0
 
     @property
     def factor(self) -> int:
         """Pixels per latent cell along one side."""
         return 2 ** (len(self.multipliers) - 1)
 
+    @property
+    def decoder_widths(self) -> tuple[int, ...]:
+        """Channels of the decoder's levels, the finest first."""
+        channels = self.decoder_channels or self.channels
+        return tuple(channels * m for m in self.decoder_multipliers or self.multipliers)
+
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> AutoencoderConfig:
-        """Read the hyper-parameters off tensor shapes (names without any prefix)."""
-        channels = shapes["encoder.conv_in.weight"][0]
-        levels = 1 + max(int(k.split(".")[2]) for k in shapes if k.startswith("encoder.down."))
-        blocks = 1 + max(int(k.split(".")[4]) for k in shapes if k.startswith("encoder.down.0.block."))
-        multipliers = tuple(
-            shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] // channels for level in range(levels)
-        )
+        """Read the hyper-parameters off tensor shapes (names without any prefix).
+
+        Raises IncompatibleModel when the names are not those of such a network.
+        """
+        if "encoder.conv_in.weight" not in shapes or "decoder.conv_in.weight" not in shapes:
+            raise IncompatibleModel(
+                "The VAE has no encoder.conv_in.weight or no decoder.conv_in.weight.",
+                "Names in the layout of the latent diffusion authors were expected.",
+            )
+        encoder = _levels(shapes, "encoder.down")
+        decoder = _levels(shapes, "decoder.up")
+        decoder = (decoder[0], decoder[1], decoder[2] - 1)  # a decoder has one block more in each level
+        differs = decoder != encoder
         return cls(
-            channels,
-            multipliers,
-            blocks,
+            *encoder,
             shapes["decoder.conv_in.weight"][1],
             shapes["encoder.conv_in.weight"][1],
             "quant_conv.weight" in shapes,
+            *(decoder if differs else ()),
         )
+
+
+def _levels(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> tuple[int, tuple[int, ...], int]:
+    """Channels of the finest level, every level's multiple of them, and blocks in a level."""
+    levels = 1 + max(int(name.split(".")[2]) for name in shapes if name.startswith(prefix + "."))
+    blocks = 1 + max(int(name.split(".")[4]) for name in shapes if name.startswith(f"{prefix}.0.block."))
+    widths = [shapes[f"{prefix}.{level}.block.0.conv1.weight"][0] for level in range(levels)]
+    return widths[0], tuple(width // widths[0] for width in widths), blocks
 
 
 def _norm(channels: int) -> nn.GroupNorm:
@@ -60,11 +88,11 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels_in: int, channels_out: int):
         super().__init__()
         self.norm1 = _norm(channels_in)
-        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.conv1 = Conv2d(channels_in, channels_out, 3, padding=1)
         self.norm2 = _norm(channels_out)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.conv2 = Conv2d(channels_out, channels_out, 3, padding=1)
         if channels_in != channels_out:
-            self.nin_shortcut = nn.Conv2d(channels_in, channels_out, 1)
+            self.nin_shortcut = Conv2d(channels_in, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
         h = self.conv1(F.silu(self.norm1(x)))
@@ -78,10 +106,10 @@ class AttentionBlock(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.norm = _norm(channels)
-        self.q = nn.Conv2d(channels, channels, 1)
-        self.k = nn.Conv2d(channels, channels, 1)
-        self.v = nn.Conv2d(channels, channels, 1)
-        self.proj_out = nn.Conv2d(channels, channels, 1)
+        self.q = Conv2d(channels, channels, 1)
+        self.k = Conv2d(channels, channels, 1)
+        self.v = Conv2d(channels, channels, 1)
+        self.proj_out = Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
         height, width = x.shape[2:]
@@ -96,7 +124,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+        self.conv = Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.pad(x, (0, 1, 0, 1)))
@@ -107,7 +135,7 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
@@ -131,7 +159,7 @@ class Encoder(nn.Module):
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
         channels = config.channels
-        self.conv_in = nn.Conv2d(config.picture_channels, channels, 3, padding=1)
+        self.conv_in = Conv2d(config.picture_channels, channels, 3, padding=1)
         self.down = nn.ModuleList()
         for level, multiplier in enumerate(config.multipliers):
             stage = nn.Module()
@@ -144,17 +172,27 @@ class Encoder(nn.Module):
             self.down.append(stage)
         self.mid = _middle(channels)
         self.norm_out = _norm(channels)
-        self.conv_out = nn.Conv2d(channels, 2 * config.latent_channels, 3, padding=1)
+        self.conv_out = Conv2d(channels, 2 * config.latent_channels, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def fine(self, x: Tensor) -> Tensor:
+        """The part at more than latent size: picture → features [B, C, H/f, W/f]. Only its norms look far."""
         h = self.conv_in(x)
         for stage in self.down:
-            for block in stage.block:
-                h = block(h)
             if hasattr(stage, "downsample"):
+                for block in stage.block:
+                    h = block(h)
                 h = stage.downsample(h)
+        return h
+
+    def coarse(self, h: Tensor) -> Tensor:
+        """The part at latent size, attention included: features → moments."""
+        for block in self.down[-1].block:
+            h = block(h)
         h = _run_middle(self.mid, h)
         return self.conv_out(F.silu(self.norm_out(h)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.coarse(self.fine(x))
 
 
 class Decoder(nn.Module):
@@ -162,31 +200,42 @@ class Decoder(nn.Module):
 
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
-        channels = config.channels * config.multipliers[-1]
-        self.conv_in = nn.Conv2d(config.latent_channels, channels, 3, padding=1)
+        channels = config.decoder_widths[-1]
+        self.conv_in = Conv2d(config.latent_channels, channels, 3, padding=1)
         self.mid = _middle(channels)
         stages: list[nn.Module] = []
-        for level, multiplier in reversed(list(enumerate(config.multipliers))):
+        for level, width in reversed(list(enumerate(config.decoder_widths))):
             stage = nn.Module()
             stage.block = nn.ModuleList()
-            for _ in range(config.blocks + 1):
-                stage.block.append(ResidualBlock(channels, config.channels * multiplier))
-                channels = config.channels * multiplier
+            for _ in range((config.decoder_blocks or config.blocks) + 1):
+                stage.block.append(ResidualBlock(channels, width))
+                channels = width
             if level > 0:
                 stage.upsample = Upsample(channels)
             stages.insert(0, stage)  # up.0 is the finest level
         self.up = nn.ModuleList(stages)
         self.norm_out = _norm(channels)
-        self.conv_out = nn.Conv2d(channels, config.picture_channels, 3, padding=1)
+        self.conv_out = Conv2d(channels, config.picture_channels, 3, padding=1)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def coarse(self, z: Tensor) -> Tensor:
+        """The part at latent size, attention included: latents → features [B, C, h, w]."""
         h = _run_middle(self.mid, self.conv_in(z))
+        for block in self.up[-1].block:
+            h = block(h)
+        return h
+
+    def fine(self, h: Tensor) -> Tensor:
+        """The part at more than latent size: features → picture. Only its norms look far."""
         for stage in reversed(self.up):
-            for block in stage.block:
-                h = block(h)
+            if stage is not self.up[-1]:
+                for block in stage.block:
+                    h = block(h)
             if hasattr(stage, "upsample"):
                 h = stage.upsample(h)
         return self.conv_out(F.silu(self.norm_out(h)))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.fine(self.coarse(z))
 
 
 class Autoencoder(nn.Module):
@@ -195,19 +244,33 @@ class Autoencoder(nn.Module):
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
         self.config = config
+        self.compute_dtype: torch.dtype | None = None  # set when weights are stored in another type
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         if config.quantisation_convolutions:
-            self.quant_conv = nn.Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
-            self.post_quant_conv = nn.Conv2d(config.latent_channels, config.latent_channels, 1)
+            self.quant_conv = Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
+            self.post_quant_conv = Conv2d(config.latent_channels, config.latent_channels, 1)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type it computes in."""
+        return self.compute_dtype or self.decoder.conv_in.weight.dtype
+
+    def posterior(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance from what the encoder put out, each [B, latent, H/f, W/f]."""
+        if self.config.quantisation_convolutions:
+            features = self.quant_conv(features)
+        mean, log_variance = features.chunk(2, dim=1)
+        return mean, log_variance.clamp(-30.0, 20.0)
 
     def moments(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the posterior, each [B, latent, H/f, W/f]."""
-        h = self.encoder(picture)
-        if self.config.quantisation_convolutions:
-            h = self.quant_conv(h)
-        mean, log_variance = h.chunk(2, dim=1)
-        return mean, log_variance.clamp(-30.0, 20.0)
+        return self.posterior(self.encoder(picture.to(self.dtype)))
+
+    def unquantised(self, latents: Tensor) -> Tensor:
+        """What the decoder takes, from latents."""
+        latents = latents.to(self.dtype)
+        return self.post_quant_conv(latents) if self.config.quantisation_convolutions else latents
 
     def encode(self, picture: Tensor, noise: Tensor | None = None) -> Tensor:
         """Latents of a picture: the posterior's mean, or a sample of it when `noise` is given."""
@@ -216,9 +279,7 @@ class Autoencoder(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Picture in [-1, 1] (not clamped) from unscaled latents."""
-        if self.config.quantisation_convolutions:
-            latents = self.post_quant_conv(latents)
-        return self.decoder(latents)
+        return self.decoder(self.unquantised(latents))
 
 
 def latent_size(config: AutoencoderConfig, width: int, height: int) -> tuple[int, int]:
