@@ -78,7 +78,7 @@ def test_attention_wrappers_nest_with_the_first_outermost(unet: UNet) -> None:
     order: list[str] = []
 
     def wrapper(name: str) -> BlockHooks:
-        def hook(site, query, key, value, proceed):  # noqa: ANN001, ANN202
+        def hook(site, query, key, value, proceed):
             order.append(f"{name} in")
             out = proceed(query, key, value)
             order.append(f"{name} out")
@@ -99,11 +99,36 @@ def test_a_second_attention_can_be_added_to_the_first(unet: UNet) -> None:
 
 
 @torch.no_grad()
-def test_a_residual_on_a_skip_connection_reaches_the_prediction(unet: UNet) -> None:
-    residual = BlockHooks(join=(lambda site, h, skip: (h, skip + 1.0 if site.block == 3 else skip),))
-    first = BlockHooks(block=(lambda site, h: h,))
-    plain = unet(*inputs(), hooks=first)
-    assert not torch.allclose(unet(*inputs(), hooks=residual), plain, atol=1e-3)
+def test_a_residual_on_a_skip_connection_is_what_the_block_then_concatenates(unet: UNet) -> None:
+    generator = torch.Generator().manual_seed(1)
+    residual = torch.randn(1, 32, 8, 8, generator=generator)
+    h_seen: list[torch.Tensor] = []
+
+    def add(site: Site, h: torch.Tensor, skip: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if site == Site("up", 3):
+            h_seen.append(torch.cat([h, skip + residual], 1))
+            return h, skip + residual
+        return h, skip
+
+    def capture(module, args):
+        assert torch.equal(args[0], h_seen[0])
+
+    handle = unet.output_blocks[3][0].register_forward_pre_hook(capture)
+    out = unet(*inputs(), hooks=BlockHooks(join=(add,)))
+    handle.remove()
+    assert len(h_seen) == 1
+    assert not torch.allclose(out, unet(*inputs()), atol=1e-2)
+
+
+@torch.no_grad()
+def test_what_a_down_block_hook_returns_is_also_carried_by_the_skip(unet: UNet) -> None:
+    """As a T2I-Adapter needs: the same feature is seen below and again at the matching up block."""
+    feature = torch.full((1, 32, 8, 8), 3.5)
+    replaced = BlockHooks(block=(lambda site, h: feature if site == Site("down", 0) else h,))
+    skips: list[torch.Tensor] = []
+    watch = BlockHooks(join=(lambda site, h, skip: (skips.append(skip), (h, skip))[1],))
+    unet(*inputs(), hooks=replaced + watch)
+    assert torch.equal(skips[-1], feature)
 
 
 def test_adding_no_hooks_is_the_identity() -> None:
