@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
-import torch
 from PIL import Image
 
-from webui.training.starter.recipe import BACKGROUNDS, HELD_OUT_STYLE, NAMES_PACKAGE, PICTURE_SETS, Profile, is_held_out
+from webui.training.starter.recipe import HELD_OUT_STYLE, NAMES_PACKAGE, PICTURE_SETS, Profile, is_held_out
 
 RENDER_SIZE = 160
 WANTED_GROUPS = (0, 3, 4, 5, 6, 7)  # emojibase: smileys, animals, food, travel, activities, objects
@@ -146,30 +145,21 @@ def load(path: Path) -> Drawings:
 
 
 def compose(
-    rgba: torch.Tensor, background: torch.Tensor, size: int, scale: float, shift: tuple[float, float], mirror: bool
-) -> torch.Tensor:
+    rgba: numpy.ndarray, background: tuple[int, int, int], size: int, scale: float, shift: tuple[float, float], mirror: bool
+) -> numpy.ndarray:
     """Place one drawing on a plain ground.
 
-    Args: `rgba` uint8 [S, S, 4]; `background` RGB in [0, 1]; `scale` the drawing's share of the picture's side;
-    `shift` its offset from the centre in shares of the side. Returns [3, size, size] in [0, 1].
+    Args: `rgba` uint8 [S, S, 4]; `background` RGB 0..255; `scale` the drawing's share of the picture's side; `shift`
+    its offset from the centre in shares of the side. Returns uint8 [size, size, 3].
     """
-    drawing = rgba.permute(2, 0, 1).float().div(255)
+    drawing = Image.fromarray(rgba)
     if mirror:
-        drawing = drawing.flip(2)
-    colour, alpha = drawing[:3] * drawing[3:], drawing[3:]  # premultiplied, so that resizing leaves no dark fringe
+        drawing = drawing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     side = max(8, round(size * scale))
-    small = torch.nn.functional.interpolate(
-        torch.cat([colour, alpha])[None], (side, side), mode="bilinear", antialias=True, align_corners=False
-    )[0]
-    left = round((size - side) / 2 + shift[0] * size)
-    top = round((size - side) / 2 + shift[1] * size)
-    left, top = min(max(left, 0), size - side), min(max(top, 0), size - side)
-    picture = background.view(3, 1, 1).expand(3, size, size).clone()
-    region = picture[:, top : top + side, left : left + side]
-    picture[:, top : top + side, left : left + side] = small[:3] + region * (1 - small[3:])
-    return picture.clamp_(0, 1)
+    small = drawing.convert("RGBa").resize((side, side), Image.Resampling.BOX).convert("RGBA")  # no dark fringe
+    left = min(max(round((size - side) / 2 + shift[0] * size), 0), size - side)
+    top = min(max(round((size - side) / 2 + shift[1] * size), 0), size - side)
+    picture = Image.new("RGBA", (size, size), (*background, 255))
+    picture.alpha_composite(small, (left, top))
+    return numpy.asarray(picture)[..., :3]
 
-
-def background_colour(name: str) -> torch.Tensor:
-    """RGB in [0, 1] of a background word."""
-    return torch.tensor(BACKGROUNDS[name], dtype=torch.float32) / 255

@@ -59,27 +59,11 @@ MIRROR_SENSITIVE = frozenset(
 )
 
 SMALL_CONCEPTS = """
-monkey; gorilla; dog face; dog; poodle; wolf; fox; cat face; cat; lion; tiger face; tiger; leopard; horse face; horse;
-unicorn; deer; cow face; cow; pig face; pig; ram; goat; camel; elephant; rhinoceros; mouse face; mouse; hamster;
-rabbit face; rabbit; chipmunk; bat; bear; koala; panda; chicken; rooster; hatching chick; baby chick; bird; penguin;
-eagle; duck; owl; parrot; flamingo; frog; crocodile; turtle; lizard; snake; dragon; whale; dolphin; fish; tropical fish;
-blowfish; shark; octopus; crab; shrimp; squid; snail; butterfly; bug; ant; honeybee; lady beetle; spider; scorpion;
-bouquet; cherry blossom; rose; hibiscus; sunflower; tulip; seedling; evergreen tree; deciduous tree; palm tree; cactus;
-four leaf clover; maple leaf; mushroom; grapes; melon; watermelon; tangerine; lemon; banana; pineapple; red apple;
-green apple; pear; peach; cherries; strawberry; kiwi fruit; tomato; avocado; eggplant; potato; carrot; ear of corn;
-hot pepper; cucumber; broccoli; bread; croissant; pancakes; cheese wedge; poultry leg; bacon; hamburger; french fries;
-pizza; hot dog; taco; egg; popcorn; sushi; soft ice cream; ice cream; doughnut; cookie; birthday cake; shortcake;
-chocolate bar; candy; lollipop; honey pot; hot beverage; wine glass; tropical drink; beer mug; snow-capped mountain;
-volcano; house; castle; tent; locomotive; bus; ambulance; fire engine; police car; taxi; automobile; delivery truck;
-tractor; racing car; bicycle; sailboat; ship; airplane; helicopter; rocket; flying saucer; alarm clock; hourglass done;
-crescent moon; full moon; sun; star; cloud; rainbow; umbrella; snowflake; snowman; fire; droplet; jack-o-lantern;
-Christmas tree; balloon; wrapped gift; trophy; soccer ball; basketball; american football; tennis; teddy bear;
-artist palette; glasses; t-shirt; jeans; dress; high-heeled shoe; running shoe; crown; top hat; ring; gem stone; bell;
-guitar; violin; trumpet; drum; telephone; mobile phone; laptop; television; camera; candle; light bulb; books; envelope;
-pencil; scissors; locked; key; hammer; axe; bomb; shield; magnet; telescope; microscope; pill; door; bed; skull; ghost;
-alien; robot; pile of poo; clown face; red heart; broken heart; grinning face; face with tears of joy; winking face;
-smiling face with heart-eyes; smiling face with sunglasses; thinking face; sleeping face; crying face; angry face;
-astonished face; cowboy hat face; globe showing Americas
+dog face; cat face; fox; panda; lion; koala; rabbit face; penguin; owl; frog; turtle; whale; octopus; butterfly;
+honeybee; rose; sunflower; palm tree; cactus; mushroom; red apple; green apple; banana; strawberry; watermelon; lemon;
+pineapple; cherries; carrot; pizza; hamburger; doughnut; ice cream; birthday cake; house; locomotive; automobile; bus;
+sailboat; rocket; airplane; sun; star; crescent moon; snowman; fire; jack-o-lantern; Christmas tree; balloon;
+soccer ball; crown; guitar; red heart; ghost; robot; skull; grinning face; smiling face with sunglasses
 """
 
 
@@ -92,8 +76,10 @@ class Profile:
     concepts: tuple[str, ...] | None  # None: every animal, plant, food, place, activity, object and face
     size: int  # native picture size in pixels
     vae_channels: int
+    vae_multipliers: tuple[int, ...]
     unet_channels: int
     unet_multipliers: tuple[int, ...]
+    unet_blocks: int
     text_width: int
     text_layers: int
 
@@ -104,13 +90,30 @@ def _names(text: str) -> tuple[str, ...]:
 
 PROFILES = {
     "small": Profile(
-        "small", ("flat", "3d", "noto", "twemoji", "glossy"), _names(SMALL_CONCEPTS), 128, 32, 96, (1, 2, 3), 192, 4
+        name="small",
+        styles=("flat", "3d", "noto", "twemoji"),
+        concepts=_names(SMALL_CONCEPTS),
+        size=128,
+        vae_channels=32,
+        vae_multipliers=(1, 1, 2, 4),
+        unet_channels=64,
+        unet_multipliers=(1, 2, 4),
+        unet_blocks=1,
+        text_width=192,
+        text_layers=3,
     ),
     "large": Profile(
-        "large",
-        tuple(s.style for s in PICTURE_SETS if s.style != HELD_OUT_STYLE),
-        None,
-        256, 64, 160, (1, 2, 3), 256, 6,
+        name="large",
+        styles=tuple(s.style for s in PICTURE_SETS if s.style != HELD_OUT_STYLE),
+        concepts=None,
+        size=256,
+        vae_channels=64,
+        vae_multipliers=(1, 2, 4, 4),
+        unet_channels=160,
+        unet_multipliers=(1, 2, 3),
+        unet_blocks=2,
+        text_width=256,
+        text_layers=6,
     ),
 }
 

@@ -11,6 +11,11 @@ import torch
 from torch import Tensor, nn
 
 
+def memory_format(device: str) -> torch.memory_format:
+    """Channels last on GPUs; on CPUs plain, because there the backward of group normalisation is 4x slower otherwise."""
+    return torch.channels_last if device == "cuda" else torch.contiguous_format
+
+
 class Average:
     """Exponential moving average of a module's parameters."""
 
@@ -36,6 +41,10 @@ class Average:
             yield
         finally:
             self._copy(module, own)
+
+    def copy_to(self, module: nn.Module) -> None:
+        """Put the average into the module for good."""
+        self._copy(module, self.values)
 
     @staticmethod
     @torch.no_grad()

@@ -1,52 +1,102 @@
-"""Train the starter's autoencoder on crops of composed pictures. Resumes, logs, and keeps an averaged copy."""
+"""Train the starter's autoencoder on crops of composed pictures. Resumes, logs, and keeps an averaged copy.
+
+It grows: the network without its finest level first learns pictures of half the size, at a quarter of the cost and
+with the latents it will keep; then the finest level is put around it and all of it learns the full size.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
 import time
 from pathlib import Path
 
+import numpy
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from webui.nn.vae import Autoencoder, AutoencoderConfig
-from webui.training.starter.pictures import Drawings, background_colour, compose
+from webui.training.starter.pictures import Drawings, compose
 from webui.training.starter.recipe import BACKGROUNDS, Profile
-from webui.training.starter.state import Average, load_state, save_state
+from webui.training.starter.state import Average, load_state, memory_format, save_state
 
 CROP = 64
+LEARNING_RATE = 2e-3
+DIVERGENCE = 2e-4
+SAVE_SECONDS = 120
 
 
 def config_of(profile: Profile) -> AutoencoderConfig:
     """The autoencoder a profile trains: one residual block a level, factor 8."""
-    return AutoencoderConfig(profile.vae_channels, (1, 2, 4, 4), 1)
+    return AutoencoderConfig(profile.vae_channels, profile.vae_multipliers, 1)
 
 
 def random_picture(drawings: Drawings, index: int, size: int, choice: random.Random) -> Tensor:
-    """One composed training picture [3, size, size] in [0, 1], on a named or a random ground."""
+    """One composed training picture [3, size, size] in [-1, 1], on a named or a random ground."""
     if choice.random() < 0.8:
-        ground = background_colour(choice.choice(list(BACKGROUNDS)))
+        ground = choice.choice(list(BACKGROUNDS.values()))
     else:
-        ground = torch.tensor([choice.random() for _ in range(3)])
-    shift = (choice.uniform(-0.15, 0.15), choice.uniform(-0.15, 0.15))
-    return compose(
-        torch.from_numpy(drawings.rgba[index].copy()), ground, size, choice.uniform(0.6, 1.0), shift,
-        choice.random() < 0.5,
+        ground = (choice.randrange(256), choice.randrange(256), choice.randrange(256))
+    shift = (choice.uniform(-0.1, 0.1), choice.uniform(-0.1, 0.1))
+    return as_tensor(
+        compose(drawings.rgba[index], ground, size, choice.uniform(0.7, 1.0), shift, choice.random() < 0.5)
     )
 
 
-def crops(drawings: Drawings, indices: list[int], size: int, count: int, choice: random.Random) -> Tensor:
-    """A batch [count, 3, CROP, CROP] in [-1, 1]; two crops from each picture."""
+def as_tensor(picture: numpy.ndarray) -> Tensor:
+    """uint8 [H, W, 3] → float [3, H, W] in [-1, 1]."""
+    return torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def crops(
+    drawings: Drawings, indices: list[int], size: int, crop: int, count: int, choice: random.Random
+) -> Tensor:
+    """A batch [count, 3, crop, crop] in [-1, 1]; two crops from each picture."""
     batch = []
     while len(batch) < count:
         picture = random_picture(drawings, choice.choice(indices), size, choice)
         for _ in range(2):
-            top, left = choice.randint(0, size - CROP), choice.randint(0, size - CROP)
-            batch.append(picture[:, top : top + CROP, left : left + CROP])
-    return torch.stack(batch[:count]) * 2 - 1
+            top, left = choice.randint(0, size - crop), choice.randint(0, size - crop)
+            batch.append(picture[:, top : top + crop, left : left + crop])
+    return torch.stack(batch[:count])
+
+
+def start_as_identity(vae: Autoencoder) -> None:
+    """Zero the last layer of every residual branch: training starts from a plain chain of convolutions."""
+    for module in vae.modules():
+        last = getattr(module, "conv2", None) or getattr(module, "proj_out", None)
+        if last is not None:
+            torch.nn.init.zeros_(last.weight)
+
+
+def inner_config(config: AutoencoderConfig) -> AutoencoderConfig:
+    """The network without its finest level."""
+    return dataclasses.replace(
+        config,
+        channels=config.channels * config.multipliers[1],
+        multipliers=tuple(m // config.multipliers[1] for m in config.multipliers[1:]),
+    )
+
+
+def grow(inner: Autoencoder, config: AutoencoderConfig) -> Autoencoder:
+    """Put a new finest level around a trained inner network."""
+    outer = Autoencoder(config)
+    start_as_identity(outer)
+    grown = {}
+    for name, tensor in inner.state_dict().items():
+        parts = name.split(".")
+        if parts[1] in ("down", "up"):
+            parts[2] = str(int(parts[2]) + 1)
+        grown[".".join(parts)] = tensor
+    wanted = outer.state_dict()
+    fits = {name: t for name, t in grown.items() if name in wanted and wanted[name].shape == t.shape}
+    for renewed in ("encoder.conv_in", "decoder.norm_out", "decoder.conv_out"):  # these face the picture
+        fits = {name: t for name, t in fits.items() if not name.startswith(renewed)}
+    outer.load_state_dict(fits, strict=False)
+    return outer
 
 
 def edges(picture: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,34 +118,54 @@ def psnr(vae: Autoencoder, drawings: Drawings, indices: list[int], size: int, de
     values = []
     for index in indices:
         picture = random_picture(drawings, index, size, random.Random(index)).to(device)
-        made = vae.decode(vae.encode(picture[None] * 2 - 1)).clamp(-1, 1)[0] / 2 + 0.5
-        values.append(-10 * math.log10(max(F.mse_loss(made, picture).item(), 1e-10)))
+        made = vae.decode(vae.encode(picture[None])).clamp(-1, 1)[0]
+        values.append(-10 * math.log10(max(F.mse_loss(made, picture).item() / 4, 1e-10)))
     return sum(values) / len(values)
 
 
 def train(drawings: Drawings, profile: Profile, out: Path, minutes: float, device: str, batch: int = 32) -> None:
-    """Train until `minutes` of training are reached in all (over every resumed run)."""
-    torch.manual_seed(0)
-    vae = Autoencoder(config_of(profile)).to(device, memory_format=torch.channels_last)
-    average = Average(vae, 0.9995)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
-    state = load_state(out / "vae.pt", {"model": vae, "average": average, "optimizer": optimizer})
-    step, spent = state.get("step", 0), state.get("minutes", 0.0)
+    """Train for `minutes` in all (over every resumed run), the first third at half size."""
+    config = config_of(profile)
+    stage = f"{profile.name}-vae"
+    inner = Autoencoder(inner_config(config))
+    start_as_identity(inner)
+    _stage(inner, drawings, profile.size // 2, CROP // 2, out / f"{stage}-half.pt", minutes / 3, device, 2 * batch)
+    outer = grow(inner, config)
+    _stage(outer, drawings, profile.size, CROP, out / f"{stage}.pt", minutes * 2 / 3, device, batch)
+
+
+def load_trained(profile: Profile, out: Path) -> Autoencoder:
+    """The averaged autoencoder of a training folder. Raises FileNotFoundError when there is none."""
+    vae = Autoencoder(config_of(profile))
+    average = Average(vae, 0)
+    if not load_state(out / f"{profile.name}-vae.pt", {"average": average}):
+        raise FileNotFoundError(f"{out} holds no trained autoencoder of the {profile.name} profile; train it first.")
+    average.copy_to(vae)
+    return vae.eval()
+
+
+def _stage(
+    vae: Autoencoder, drawings: Drawings, size: int, crop: int, path: Path, minutes: float, device: str, batch: int
+) -> None:
+    vae.to(device, memory_format=memory_format(device))
+    average = Average(vae, 0.999)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+    parts = {"model": vae, "average": average, "optimizer": optimizer}
+    state = load_state(path, parts)
+    step, spent = int(state.get("step", 0)), state.get("minutes", 0.0)
+    torch.manual_seed(step)
     choice = random.Random(step)
     seen = drawings.indices("seen") + drawings.indices("lora")  # the autoencoder may know every style
-    held_out = drawings.indices("held out")[:48]
+    held_out = drawings.indices("held out")[:32]
     begun, saved = time.monotonic() - spent * 60, time.monotonic()
     running: list[float] = []
     while (spent := (time.monotonic() - begun) / 60) < minutes:
+        rate = LEARNING_RATE * min(1, (step + 1) / 50) * max(0.03, 0.5 * (1 + math.cos(math.pi * spent / minutes)))
         for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * min(1, step / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * spent / minutes)))
-        pictures = crops(drawings, seen, profile.size, batch, choice).to(device, memory_format=torch.channels_last)
+            group["lr"] = rate
+        pictures = crops(drawings, seen, size, crop, batch, choice).to(device, memory_format=memory_format(device))
         with torch.autocast(device, torch.bfloat16):
-            mean, log_variance = vae.moments(pictures)
-            mean, log_variance = mean.float(), log_variance.float()
-            made = vae.decode(mean + torch.randn_like(mean) * (0.5 * log_variance).exp())
-        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-        loss = reconstruction_loss(made.float(), pictures) + 2e-4 * divergence
+            loss = training_loss(vae, pictures)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
@@ -103,15 +173,23 @@ def train(drawings: Drawings, profile: Profile, out: Path, minutes: float, devic
         average.update(vae)
         running.append(loss.item())
         step += 1
-        if step % 100 == 0 or time.monotonic() - saved > 120:
-            record = {"step": step, "minutes": round(spent, 2), "loss": sum(running) / len(running)}
+        if time.monotonic() - saved > SAVE_SECONDS:
+            saved = time.monotonic()
+            with average.applied_to(vae):
+                quality = psnr(vae, drawings, held_out, size, device)
+            save_state(path, parts, step=step, minutes=spent)
+            record = {"step": step, "minutes": spent, "loss": sum(running) / len(running), "held_out_psnr": quality}
             running = []
-            if time.monotonic() - saved > 120:
-                saved = time.monotonic()
-                with average.applied_to(vae):
-                    record["held_out_psnr"] = psnr(vae, drawings, held_out, profile.size, device)
-                parts = {"model": vae, "average": average, "optimizer": optimizer}
-                save_state(out / "vae.pt", parts, step=step, minutes=spent)
-            with (out / "vae.log").open("a") as log:
+            with path.with_suffix(".log").open("a") as log:
                 log.write(json.dumps(record) + "\n")
-    save_state(out / "vae.pt", {"model": vae, "average": average, "optimizer": optimizer}, step=step, minutes=spent)
+    save_state(path, parts, step=step, minutes=spent)
+    average.copy_to(vae)
+
+
+def training_loss(vae: Autoencoder, pictures: Tensor) -> Tensor:
+    """Reconstruction plus a light pull of the latents towards unit variance."""
+    mean, log_variance = vae.moments(pictures)
+    mean, log_variance = mean.float(), log_variance.float()
+    made = vae.decode(mean + torch.randn_like(mean) * (0.5 * log_variance).exp())
+    divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    return reconstruction_loss(made.float(), pictures) + DIVERGENCE * divergence

@@ -1,0 +1,80 @@
+"""Write a finished training folder as an ordinary Stable Diffusion 1 checkpoint, with its preview decoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from webui.nn.tiny import TinyDecoder
+from webui.nn.vae import Autoencoder
+from webui.training.starter.captions import Vocabulary, whole_embedding
+from webui.training.starter.diffusion import Trained
+from webui.training.starter.pictures import Drawings
+from webui.training.starter.recipe import PICTURE_SETS, Profile
+from webui.training.starter.vae import random_picture
+from webui.weights.save import save_safetensors
+
+SD1_SCALE = 0.18215
+
+
+@torch.no_grad()
+def latent_statistics(vae: Autoencoder, drawings: Drawings, profile: Profile) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [4] of the latents over training pictures."""
+    import random
+
+    choice = random.Random(3)
+    indices = drawings.indices("seen")
+    pictures = [random_picture(drawings, choice.choice(indices), profile.size, choice) for _ in range(256)]
+    latents = vae.encode(torch.stack(pictures))  # [256, 4, h, w]
+    return latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+
+
+@torch.no_grad()
+def fold_scale(vae: Autoencoder, mean: Tensor, deviation: Tensor) -> None:
+    """Shift and scale the latents inside the file, so that times 0.18215 they have mean 0 and variance 1."""
+    factor = 1 / (deviation * SD1_SCALE)  # [4]
+    count = len(factor)
+    vae.quant_conv.weight[:count] *= factor.view(-1, 1, 1, 1)
+    vae.quant_conv.bias[:count] = (vae.quant_conv.bias[:count] - mean) * factor
+    vae.quant_conv.bias[count:] += 2 * factor.log()  # the log-variances of the same latents
+    vae.post_quant_conv.bias += (vae.post_quant_conv.weight.flatten(1) * mean).sum(1)
+    vae.post_quant_conv.weight /= factor.view(1, -1, 1, 1)
+
+
+def checkpoint_tensors(model: Trained, vae: Autoencoder, vocabulary: Vocabulary) -> dict[str, Tensor]:
+    """Every tensor under its name in a Stable Diffusion 1 file, in float16."""
+    tensors = {f"model.diffusion_model.{name}": t for name, t in model.unet.state_dict().items()}
+    tensors |= {f"first_stage_model.{name}": t for name, t in vae.state_dict().items()}
+    text = dict(model.text.state_dict())
+    embedding = "embeddings.token_embedding.weight"
+    text[embedding] = whole_embedding(text[embedding], vocabulary)
+    tensors |= {f"cond_stage_model.transformer.text_model.{name}": t for name, t in text.items()}
+    return {name: t.detach().to("cpu", torch.float16).contiguous() for name, t in tensors.items()}
+
+
+def metadata(profile: Profile) -> dict[str, str]:
+    """What the file says of itself (all values are strings in this format)."""
+    licences = sorted({s.licence for s in PICTURE_SETS})
+    return {
+        "modelspec.title": "Emulsion starter",
+        "modelspec.description": "A small text-to-image model of emoji-like pictures, trained from scratch.",
+        "modelspec.architecture": "stable-diffusion-v1",
+        "modelspec.prediction_type": "epsilon",
+        "modelspec.resolution": f"{profile.size}x{profile.size}",
+        "modelspec.license": "MIT; trained on pictures under " + ", ".join(licences),
+        "emulsion.native_size": str(profile.size),
+        "emulsion.styles": json.dumps(profile.styles),
+    }
+
+
+def export(
+    model: Trained, vae: Autoencoder, tiny: TinyDecoder, vocabulary: Vocabulary, profile: Profile, folder: Path
+) -> None:
+    """Write `starter.safetensors` and `starter.preview.safetensors` into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_safetensors(folder / "starter.safetensors", checkpoint_tensors(model, vae, vocabulary), metadata(profile))
+    preview = {name: t.detach().to("cpu", torch.float16).contiguous() for name, t in tiny.state_dict().items()}
+    save_safetensors(folder / "starter.preview.safetensors", preview, {"emulsion.preview_of": "starter"})
