@@ -148,10 +148,10 @@ class PromptText:
 
 @dataclass(frozen=True)
 class DirectiveCall:
-    """One `<name:argument:key=value>` found in a positive prompt, for the function registered under its name."""
+    """One `<name:value:key=value>` found in a positive prompt, for the function registered under its name."""
 
     name: str
-    arguments: tuple[str, ...]
+    positional: tuple[str, ...]
     named: Mapping[str, str]
     seed: int
     index: int

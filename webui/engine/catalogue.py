@@ -111,6 +111,11 @@ class Catalogue:
         """The VAE of a name. Raises NotFound with the closest names."""
         return self._match(name, self.vaes(), "VAE")
 
+    def file(self, path: Path) -> CheckpointFile:
+        """The facts of a file that need not be in any list."""
+        size, modified = _stamp(path)
+        return self._with_hash(CheckpointFile(path.name, path, size, modified))
+
     def sha256(self, file: CheckpointFile) -> str:
         """The file's SHA-256 in hexadecimal, read once and remembered by path, size and time of change."""
         known = self._hashes.get(file.key)

@@ -40,7 +40,7 @@ class Tint(Extension):
 
 
 def _upper(call: DirectiveCall) -> str:
-    return " ".join(call.arguments).upper()
+    return " ".join(call.positional).upper()
 
 
 EXTENSION = Tint()

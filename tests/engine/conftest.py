@@ -1,0 +1,52 @@
+"""A narrow checkpoint with random weights in the layout of SD 1, and what is needed to make pictures with it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from webui.nn.clip import ClipText, ClipTextConfig
+from webui.nn.unet import UNet, UNetConfig
+from webui.nn.vae import Autoencoder, AutoencoderConfig
+from webui.paths import Paths
+from webui.weights.save import save_safetensors
+
+WIDTH = 64  # of the text encoder
+
+
+def write_checkpoint(path: Path, seed: int = 0, in_channels: int = 4) -> Path:
+    """A UNet of two levels, a text encoder of two layers and a VAE that reduces eight times, all random."""
+    torch.manual_seed(seed)
+    unet = UNet(
+        UNetConfig.regular(
+            channels=32,
+            multipliers=(1, 2),
+            residual_blocks=1,
+            depths=(1, 0),
+            middle_depth=1,
+            in_channels=in_channels,
+            context_width=WIDTH,
+        )
+    )
+    text = ClipText(ClipTextConfig(width=WIDTH, layers=2, heads=1, hidden=128))
+    vae = Autoencoder(AutoencoderConfig(channels=32, multipliers=(1, 1, 1, 1), blocks=1))
+    parts = {
+        "model.diffusion_model.": unet,
+        "cond_stage_model.transformer.text_model.": text,
+        "first_stage_model.": vae,
+    }
+    tensors = {
+        prefix + name: tensor for prefix, module in parts.items() for name, tensor in module.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_safetensors(path, tensors)
+    return path
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory) -> Paths:
+    """Folders with two checkpoints."""
+    home = tmp_path_factory.mktemp("home")
+    write_checkpoint(home / "models" / "checkpoints" / "narrow.safetensors", 0)
+    write_checkpoint(home / "models" / "checkpoints" / "other.safetensors", 1)
+    return Paths(home / "data", home / "models", home / "outputs", {}, home / "program")

@@ -1,0 +1,133 @@
+"""The straight line: a plan becomes pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from webui.engine.control import BatchSkipped, Control, NobodyAsks, OnEvent, Reporter, heed
+from webui.engine.memory import is_out_of_memory
+from webui.engine.output import finish
+from webui.engine.plan import PicturePlan, Plan
+from webui.engine.preview import Previewer
+from webui.engine.sampling import sample
+from webui.engine.session import Session
+from webui.errors import OutOfMemory
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished picture. `path` is None when it was not to be saved; `timings` are seconds by stage of the job."""
+
+    image: Image.Image
+    infotext: str
+    seed: int
+    path: Path | None = None
+    index: int = 0
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def ignore(event: dict[str, Any]) -> None:
+    """For runs that nobody watches."""
+
+
+def run(plan: Plan, session: Session, on_event: OnEvent = ignore, control: Control | None = None) -> list[Result]:
+    """Make the pictures of a plan and return those that were finished, in order.
+
+    `on_event` gets dicts: progress (stage, step, steps, batch, batches, fraction, eta), preview (bytes, format), picture
+    (path, infotext, seed, index, image) and note (text). `control` interrupts within one network call, skips a batch or
+    stops after one. Same plan, same machine: same bytes, whatever the batch size.
+
+    Raises Cancelled (finished pictures were reported), OutOfMemory (after a second try in a leaner way), ExtensionError
+    and what loading raises.
+    """
+    with torch.inference_mode():
+        return _Run(plan, session, on_event, control or NobodyAsks()).everything()
+
+
+class _Run:
+    """One run of one plan."""
+
+    def __init__(self, plan: Plan, session: Session, on_event: OnEvent, control: Control):
+        self.plan, self.session, self.control = plan, session, control
+        self.lean = False  # pictures one by one and decoding in small tiles, after memory ran out
+        steps = sum(step.steps for step in plan.passes)
+        groups = 1 if session.batched else plan.request.batch_size
+        self.report = Reporter(on_event, steps * groups, len(plan.batches))
+
+    def everything(self) -> list[Result]:
+        """All batches."""
+        for warning in self.plan.warnings:
+            self.report.note(warning)
+        with self.report.stage("load"):
+            self.session.load(self.plan.checkpoint, self.plan.vae)
+        results: list[Result] = []
+        for number, pictures in enumerate(self.plan.batches):
+            if self.control.stopping.is_set():
+                break
+            self.report.begin_batch(number)
+            try:
+                results += self._batch(pictures)
+            except BatchSkipped:
+                self.report.note(f"Batch {number + 1} was skipped.")
+        return results
+
+    def _batch(self, pictures: Sequence[PicturePlan]) -> list[Result]:
+        decoded: list[Tensor] = []  # [3, H, W] each
+        for group in self._groups(pictures):
+            decoded += self._with_retry(group)
+        with self.report.stage("save"):
+            return [self._finished(picture, pixels) for picture, pixels in zip(pictures, decoded, strict=True)]
+
+    def _groups(self, pictures: Sequence[PicturePlan]) -> list[list[PicturePlan]]:
+        """Pictures that go through the network together."""
+        if self.session.batched and not self.lean:
+            return [list(pictures)]
+        return [[picture] for picture in pictures]
+
+    def _with_retry(self, group: list[PicturePlan]) -> list[Tensor]:
+        try:
+            return self._pictures(group)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside of the handler: its traceback would keep every tensor of the failed try alive.
+        self.session.release()
+        if not self.lean:
+            self.lean = True
+            self.report.note("Memory ran out; trying again in a leaner way, which is slower.")
+            return [pixels for part in self._groups(group) for pixels in self._with_retry(part)]
+        self.session.unload()
+        needs = self.plan.memory.peak / (1 << 30)
+        raise OutOfMemory(
+            "Memory ran out, even one picture at a time and decoding in tiles.",
+            f"About {needs:.1f} GiB are needed.",
+            "Use a smaller size, or close other programs.",
+        )
+
+    def _pictures(self, group: list[PicturePlan]) -> list[Tensor]:
+        settings = self.session.settings
+        every = settings["preview_every_steps"] if settings["live_previews"] else 0
+        previewer = Previewer(self.session.painter(), every) if every > 0 else None
+        latents: Tensor | None = None
+        for number, step in enumerate(self.plan.passes):
+            latents = sample(self.plan, group, number, latents, self.session, self.report, self.control, previewer)
+        assert latents is not None
+        heed(self.control)
+        with self.report.stage("decode"):
+            return list(self.session.decode(latents, self.lean))
+
+    def _finished(self, picture: PicturePlan, pixels: Tensor) -> Result:
+        array = pixels.permute(1, 2, 0).contiguous().numpy()  # [H, W, 3]
+        image, infotext, path = finish(self.plan, picture, array, self.session)
+        facts = {"infotext": infotext, "seed": picture.seed, "index": picture.index}
+        facts |= {"variation_seed": picture.variation_seed, "width": image.width, "height": image.height}
+        self.report.picture(path=str(path) if path else None, image=image, **facts)
+        return Result(image, infotext, picture.seed, path, picture.index, self.report.timings())

@@ -1,0 +1,170 @@
+"""What stays between jobs: the loaded checkpoint, encoded texts, the device. One job at a time uses it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from webui import families
+from webui.engine.catalogue import Catalogue, CheckpointFile, open_catalogue
+from webui.engine.conditioning import ConditioningCache
+from webui.engine.extensions import Extensions
+from webui.engine.memory import release
+from webui.engine.preview import Painter, latent_colours
+from webui.errors import EmulsionError, FileError
+from webui.families import Model
+from webui.nn.precision import best_dtype, place
+from webui.nn.tiling import decode_tiled, encode_tiled
+from webui.nn.tiny import TinyConfig, TinyDecoder
+from webui.settings import Settings
+from webui.weights.assign import fill
+from webui.weights.reader import open_weights
+
+if TYPE_CHECKING:
+    from webui.diffusion.guidance import Conditioning
+    from webui.request import GenerationRequest
+
+LEAN_TILE = 32  # latent cells along a tile's side when memory is short
+LARGE_TILE = 128  # larger pictures than this are always decoded in tiles
+
+
+class Session:
+    """The loaded checkpoint and what belongs to it.
+
+    `device` is "auto" or a torch device; `precision` "auto" or a name in `nn.precision`. Loading another checkpoint
+    frees the former first; asking for the one that is loaded costs nothing.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue | None = None,
+        extensions: Extensions | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+    ):
+        self.settings = settings
+        self.catalogue = catalogue or open_catalogue(settings)
+        self.extensions = extensions or Extensions()
+        self.device = torch.device(_best_device() if device == "auto" else device)
+        self.dtype = best_dtype(self.device, precision)
+        self.checkpoint: CheckpointFile | None = None
+        self._loaded: tuple[str, str | None] | None = None
+        self._model: Model | None = None
+        self._painter: Painter | None = None
+        self._conditionings = ConditioningCache()
+
+    @property
+    def batched(self) -> bool:
+        """Whether pictures of a batch go through the network together.
+
+        On a CPU it gains nothing and would change the last bits of a picture with the number of its neighbours.
+        """
+        return self.device.type != "cpu"
+
+    @property
+    def model(self) -> Model:
+        """The loaded checkpoint. Raises EmulsionError when none is."""
+        if self._model is None:
+            raise EmulsionError("No checkpoint is loaded.", "One was wanted.", "Load one first.")
+        return self._model
+
+    def load(self, checkpoint: CheckpointFile, vae: CheckpointFile | None = None) -> Model:
+        """Make a checkpoint, with its own or a separate VAE, the loaded one."""
+        wanted = (checkpoint.key, vae.key if vae else None)
+        if self._model is not None and self._loaded == wanted:
+            return self._model
+        self.unload()
+        with open_weights(checkpoint.path) as weights:
+            family = families.detect(weights.header)
+            self._model = family.load(weights, self.device, self.dtype, vae.path if vae else None)
+        self.checkpoint, self._loaded = checkpoint, wanted
+        return self._model
+
+    def unload(self) -> None:
+        """Give everything back."""
+        self._model = self._painter = self.checkpoint = self._loaded = None
+        self._conditionings.clear()
+        release()
+
+    def release(self) -> None:
+        """Give back all but the checkpoint."""
+        self._painter = None
+        self._conditionings.clear()
+        release()
+
+    def conditionings(
+        self, texts: Sequence[str], negative: Sequence[bool], request: GenerationRequest, size: tuple[int, int]
+    ) -> tuple[Conditioning, ...]:
+        """Each text encoded, with equal numbers of chunks; remembered across jobs. `size`: width, height in pixels."""
+        model = self.model
+        assert self.checkpoint is not None
+        settings = (request.clip_skip, request.emphasis, request.comma_backtrack, size)
+        key = (self.checkpoint.key, *settings, tuple(texts), tuple(negative))
+
+        def encode() -> Sequence[Conditioning]:
+            return model.family.encode(model, list(texts), *settings, negative=list(negative))
+
+        return self._conditionings.get(key, encode)
+
+    def decode(self, latents: Tensor, lean: bool = False) -> Tensor:
+        """Pictures [B, 3, H, W] in [0, 1], float32 on the CPU, of the network's latents [B, C, h, w].
+
+        A VAE whose half precision overflows is run again in float32. Raises EmulsionError when that does not help.
+        """
+        if not bool(torch.isfinite(latents).all()):
+            raise EmulsionError(
+                "The network returned numbers that are not finite.",
+                "",
+                "Try --precision float32; if that fails too, the checkpoint is damaged.",
+            )
+        picture = self._decode(self.model.vae, latents, lean)
+        if not bool(torch.isfinite(picture).all()) and self.model.vae.dtype != torch.float32:
+            vae = place(copy.deepcopy(self.model.vae), self.device, torch.float32)
+            picture = self._decode(vae, latents, lean)
+        if not bool(torch.isfinite(picture).all()):
+            raise EmulsionError("The VAE returned numbers that are not finite.", "", "Choose another VAE.")
+        return (picture / 2 + 0.5).clamp(0, 1)
+
+    def _decode(self, vae: torch.nn.Module, latents: Tensor, lean: bool) -> Tensor:
+        cells = self.model.facts.latents.out_of_network(latents)
+        return decode_tiled(vae, cells, LEAN_TILE if lean else LARGE_TILE).float().cpu()
+
+    def encode_picture(self, picture: Tensor, lean: bool = False) -> Tensor:
+        """The network's latents [B, C, h, w], float32, of pictures [B, 3, H, W] in [0, 1]: the posterior's mean."""
+        pixels = picture.to(self.device) * 2 - 1
+        latents = encode_tiled(self.model.vae, pixels, tile=LEAN_TILE if lean else LARGE_TILE)
+        return self.model.facts.latents.into_network(latents.float())
+
+    def painter(self) -> Painter:
+        """What makes previews: this checkpoint's tiny decoder where there is one and it is wanted, else colours."""
+        if self._painter is None:
+            latents = self.model.facts.latents
+            wanted = self.settings["preview_method"] != "Latent colours"
+            tiny = self._tiny_decoder(latents.tiny_decoder) if wanted and latents.tiny_decoder else None
+            self._painter = tiny.picture if tiny else latent_colours(latents)
+        return self._painter
+
+    def _tiny_decoder(self, stem: str) -> TinyDecoder | None:
+        folders = self.settings.paths.folders("preview_decoders")
+        path = next((file for folder in folders for file in sorted(folder.glob(f"{stem}.*"))), None)
+        if path is None:
+            return None
+        try:
+            with open_weights(path) as weights:
+                with torch.device("meta"):
+                    decoder = TinyDecoder(TinyConfig.of_decoder(weights.header.shapes()))
+                fill(decoder, {n: weights.tensor(n) for n in weights.header.tensors}, self.dtype, self.device)
+                return place(decoder, self.device, self.dtype)
+        except FileError:
+            return None  # previews in plain colours are better than none
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
