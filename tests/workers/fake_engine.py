@@ -31,11 +31,12 @@ class FakeEngine:
         self.settings, self.checkpoint = dict(settings), "first.safetensors"
 
     def names(self) -> Mapping[str, Any]:
-        """Two samplers, two schedules."""
+        """Three samplers, two schedules."""
         return {
             "samplers": [
                 {"name": "Euler a", "aliases": ["k_euler_a", "k_euler_ancestral"], "options": {"uses_ensd": "True"}},
                 {"name": "DPM++ 2M", "aliases": ["k_dpmpp_2m"], "options": {"scheduler": "karras"}},
+                {"name": "Euler", "aliases": ["k_euler"], "options": {}},
             ],
             "schedules": [
                 {"name": "Automatic", "aliases": [], "options": {}},

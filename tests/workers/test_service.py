@@ -128,13 +128,14 @@ def test_stop_after_finishes_the_batch_and_starts_no_other(shared):
 def test_a_failing_job_says_why_and_the_next_one_runs(shared):
     wrong, bug, fine = (shared.submit(request(prompt)) for prompt in ("wrong", "bug", "fine"))
     assert shared.wait(wrong, 10).error == "There is no sampler named 'X'."
+    assert shared.job(wrong).error_type == "InvalidRequest"
     assert "ValueError: a bug" in shared.wait(bug, 10).error and "Traceback" not in shared.job(bug).error
     assert shared.wait(fine, 10).state == "done"
     assert shared.status().restarts == 0
 
 
 def test_names_come_from_the_worker(shared):
-    assert shared.samplers() == ["Euler a", "DPM++ 2M"]
+    assert shared.samplers() == ["Euler a", "DPM++ 2M", "Euler"]
     assert shared.schedulers() == ["Automatic", "Karras"]
     assert shared.names("samplers")[0]["aliases"] == ["k_euler_a", "k_euler_ancestral"]
 

@@ -157,7 +157,8 @@ class JobQueue:
         made, said = json.dumps([dict(result) for result in results]), json.dumps(list(notes))
         with self._lock, self._connection as database:
             database.execute(
-                "UPDATE jobs SET state = ?, error = ?, error_type = ?, results = ?, notes = ?, finished = ? WHERE id = ?",
+                "UPDATE jobs SET state = ?, error = ?, error_type = ?, results = ?, notes = ?, finished = ?"
+                " WHERE id = ?",
                 (state, error, error_type, made, said, time.time(), job_id),
             )
 

@@ -1,0 +1,261 @@
+"""The composition root of the server: settings → catalogue → worker → extensions → routes and page."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from webui.engine.catalogue import Catalogue, open_catalogue
+from webui.engine.extensions import DIRECTIVES, ROUTES, TABS, Extensions, load_extensions
+from webui.environment import NO_TELEMETRY
+from webui.errors import EmulsionError, InvalidRequest
+from webui.extend import Registries
+from webui.paths import StartOptions
+from webui.ports import choose_port
+from webui.registry import Registry
+from webui.settings import Settings, SettingsStore
+from webui.workers.plain import WorkerSettings, to_plain
+from webui.workers.service import ENGINE, JobService
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.types import ASGIApp
+
+    from webui.api.door import HostNames
+    from webui.api.login import Accounts
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+GRACE_SECONDS = 2  # that open connections get when the server stops
+STOP_SECONDS = 4.0  # that the running job gets for its last step
+
+
+@dataclass(frozen=True)
+class House:
+    """What routes and page are built from."""
+
+    options: StartOptions
+    store: SettingsStore
+    catalogue: Catalogue
+    service: JobService
+    extensions: Extensions
+
+    def for_worker(self, settings: Settings) -> dict[str, Any]:
+        """Settings in the form that a worker is given."""
+        options = self.options
+        return to_plain(WorkerSettings(settings, options.device, options.precision, options.extensions))
+
+
+def serve(options: StartOptions, engine: str = ENGINE) -> int:
+    """Run the server until Ctrl+C or SIGTERM; the exit code.
+
+    Raises InvalidRequest when the port cannot be had, FileError when the data folder cannot be written.
+    """
+    os.environ.update(
+        {name: value for name, value in NO_TELEMETRY.items() if not (options.share and "OFFLINE" in name)}
+    )
+    listener = _bind(options)
+    options = dataclasses.replace(options, port=listener.getsockname()[1])
+    house = open_house(options, engine)
+    with _stop_on_signals():
+        try:
+            house.service.start()  # first of all: it imports torch in its process while this one imports gradio
+            application, hosts, made_up = build(house)
+            _run(application, options, listener, lambda: _welcome(house, hosts, made_up))
+        except KeyboardInterrupt:
+            print("\nStopping …", flush=True)
+        finally:
+            house.service.stop(STOP_SECONDS)
+            listener.close()
+    return 0
+
+
+def open_house(options: StartOptions, engine: str = ENGINE) -> House:
+    """Read the settings and list the files; nothing heavy, and no process is started yet."""
+    store = SettingsStore(options.paths)
+    if store.problem:
+        print(store.problem, file=sys.stderr)
+    catalogue = open_catalogue(store.settings)
+    _choose(store, catalogue, options)
+    folders = (options.paths.program / "extensions",) if options.extensions else ()
+    settings = store.settings
+    plain = to_plain(WorkerSettings(settings, options.device, options.precision, options.extensions))
+    service = JobService(plain, options.paths.data, engine, settings["queue_limit"], catalogue, folders)
+    return House(options, store, catalogue, service, _extensions(folders))
+
+
+def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
+    """The guarded application, the names it answers to, and a login that was made up for it, if one was."""
+    from webui.api.application import guarded, make_application
+    from webui.api.context import Context
+    from webui.api.door import HostNames
+    from webui.api.login import make_accounts
+
+    options = house.options
+    accounts, made_up = make_accounts(options.auth, options.api_auth, options.share or options.host not in LOOPBACK)
+    app = make_application(Context(house.service, house.store, house.catalogue, house.for_worker))
+    for entry in ROUTES:
+        entry.value(app)
+    if not options.nowebui:
+        _add_page(app, house, accounts)
+    hosts = HostNames(options.host, options.allow_hosts)
+    return guarded(app, hosts, accounts), hosts, made_up
+
+
+def _add_page(app: FastAPI, house: House, accounts: Accounts) -> None:
+    from webui.ui.mount import Place, mount, prepare
+
+    options = house.options
+    cache = options.paths.data / "page-cache"
+    prepare(cache)
+    from webui.api.login import USER
+    from webui.ui.page import build_page, page_options
+    from webui.ui.routes import page_routes
+
+    app.router.routes.extend(page_routes(house.service))
+    user: Callable[[Any], str | None] | None = (lambda request: request.scope.get(USER)) if accounts.page else None
+    root = f"/{options.subpath}" if options.subpath else ""
+    place = Place(cache, user, root, options.host, options.port or 0)
+    mount(app, build_page(house.service, house.store), place, page_options())
+
+
+def _choose(store: SettingsStore, catalogue: Catalogue, options: StartOptions) -> None:
+    """Take over the checkpoint and VAE that the command line names. Raises NotFound."""
+    named: dict[str, Any] = {}
+    if options.checkpoint:
+        named["checkpoint"] = catalogue.find(options.checkpoint).name
+    if options.vae:
+        named["vae"] = catalogue.find_vae(options.vae).name
+    if options.theme:
+        named["theme"] = options.theme
+    if options.language:
+        named["language"] = options.language
+    named = {name: value for name, value in named.items() if store.settings[name] != value}
+    if named:
+        store.change(named)
+        catalogue.default = store.settings["checkpoint"]
+
+
+def _extensions(folders: tuple[Path, ...]) -> Extensions:
+    """Load extensions for what they add to the page and the routes. Their samplers and the like count in the worker."""
+    aside: dict[str, Registry[Any]] = {name: Registry(name) for name in ("samplers", "schedules", "families")}
+    found = load_extensions(folders, Registries(**aside, directives=DIRECTIVES, tabs=TABS, routes=ROUTES))
+    for entry in found.entries:
+        if entry.error:
+            print(f"The extension {entry.name} is off: {entry.error}", file=sys.stderr)
+    return found
+
+
+# The server ------------------------------------------------------------------------------------------------------
+
+
+def _bind(options: StartOptions) -> socket.socket:
+    """Take the port before anything slow happens, so that a second start is told at once."""
+    port = choose_port(options.host, options.port, 7861 if options.nowebui else 7860)
+    listener = socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET)
+    if os.name != "nt":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((options.host, port))
+    except OSError as error:
+        listener.close()
+        raise InvalidRequest(f"One cannot listen on port {port}: {error}.", "", "Choose one with --port.") from None
+    return listener
+
+
+def _run(application: ASGIApp, options: StartOptions, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                threading.Thread(target=on_ready, name="welcome", daemon=True).start()
+
+    config = uvicorn.Config(
+        application,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        ws="none",
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_keyfile=options.tls_keyfile,
+        ssl_certfile=options.tls_certfile,
+    )
+    Server(config).run(sockets=[listener])
+
+
+def _welcome(house: House, hosts: HostNames, made_up: tuple[str, str] | None) -> None:
+    """Say where the page is, once it answers."""
+    options = house.options
+    scheme = "https" if options.tls_certfile else "http"
+    name = "127.0.0.1" if options.host in ("0.0.0.0", "::", *LOOPBACK) else options.host
+    name = f"[{name}]" if ":" in name else name
+    address = f"{scheme}://{name}:{options.port}"
+    what = "The HTTP routes are" if options.nowebui else "Emulsion is"
+    print(f"{what} at {address}", flush=True)
+    if options.host in ("0.0.0.0", "::"):
+        print(f"Other machines reach it at {scheme}://{socket.gethostname()}:{options.port}", flush=True)
+    if made_up:
+        print(f"User: {made_up[0]}\nPassword: {made_up[1]}\n(Choose your own with --auth USER:PASSWORD.)", flush=True)
+    if options.autolaunch and not options.nowebui:
+        webbrowser.open(address)
+    if options.share:
+        _share(options, hosts)
+    _preload(house)
+
+
+def _share(options: StartOptions, hosts: HostNames) -> None:
+    """A public address through Gradio's tunnel; without it the server goes on alone."""
+    if options.offline:
+        print("There is no public link: --offline was given.", flush=True)
+        return
+    try:
+        from gradio.networking import setup_tunnel
+
+        name = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
+        address = setup_tunnel(name, options.port or 0, secrets.token_urlsafe(32), None, None)
+    except Exception as error:
+        print(f"There is no public link: {error} The page goes on here.", flush=True)
+        return
+    hosts.add(urlsplit(address).hostname or "")
+    print(f"Public link: {address}", flush=True)
+
+
+def _preload(house: House) -> None:
+    """Load the checkpoint before the first job asks for it."""
+    if not house.catalogue.checkpoints():
+        return
+    try:
+        house.service.load(None)
+    except EmulsionError as error:
+        print(f"The checkpoint could not be loaded: {error}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl+C does, also before and after the time in which uvicorn listens for it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

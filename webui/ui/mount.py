@@ -1,0 +1,57 @@
+"""Puts the page into the application, with Gradio's own doors shut."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+UPLOAD_LIMIT = 100 * 2**20  # bytes of one file
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and for whom the page is shown. `user(request)` names who is asking; None when anybody may."""
+
+    cache: Path  # Gradio's copies of pictures
+    user: Callable[[Any], str | None] | None = None
+    root_path: str = ""
+    host: str = "127.0.0.1"
+    port: int = 7860
+
+
+def prepare(cache: Path) -> None:
+    """Set what Gradio reads from the environment while it is imported: no telemetry, a private cache.
+
+    Pictures are sent by routes of our own, so the cache holds no more than the few files Gradio copies for itself.
+    """
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.environ["GRADIO_TEMP_DIR"] = str(cache)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_RUN_HISTORY"] = "False"
+    os.environ.pop("GRADIO_VIBE_MODE", None)  # an editor that runs whatever a visitor writes
+
+
+def mount(app: Any, blocks: Any, place: Place, options: Mapping[str, Any]) -> None:
+    """Mount the page at "/" of a FastAPI application; routes that are there already go first.
+
+    Gradio checks file paths that a visitor names only in apps that were launched, which a mounted one never is:
+    without the flag that is set here, any event with a file input would hand out any file of the server.
+    """
+    import gradio as gr
+
+    blocks.has_launched = True
+    blocks.queue(api_open=False, default_concurrency_limit=8)  # its other doors skip the queue
+    shut: dict[str, Any] = {"ssr_mode": False, "enable_monitoring": False, "mcp_server": False, "run_history": False}
+    gr.mount_gradio_app(
+        app,
+        blocks,
+        "/",
+        server_name=place.host,
+        server_port=place.port,
+        auth_dependency=place.user,
+        root_path=place.root_path or None,
+        **{"max_file_size": UPLOAD_LIMIT, **options, **shut},
+    )
