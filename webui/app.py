@@ -75,7 +75,7 @@ def serve(options: StartOptions, engine: str = ENGINE) -> int:
         try:
             house.service.start()  # first of all: it imports torch in its process while this one imports gradio
             application, hosts, made_up = build(house)
-            _run(application, options, listener, lambda: _welcome(house, hosts, made_up))
+            _run(application, house, listener, lambda: _welcome(house, hosts, made_up))
         except KeyboardInterrupt:
             print("\nStopping …", flush=True)
         finally:
@@ -177,14 +177,20 @@ def _bind(options: StartOptions) -> socket.socket:
     return listener
 
 
-def _run(application: ASGIApp, options: StartOptions, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+def _run(application: ASGIApp, house: House, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     import uvicorn
+
+    options = house.options
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
                 threading.Thread(target=on_ready, name="welcome", daemon=True).start()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            house.service.drain()  # so that calls which wait for a picture are answered now
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
         application,

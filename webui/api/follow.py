@@ -8,13 +8,14 @@ import contextlib
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from webui.errors import Cancelled
+from webui.errors import Cancelled, WorkerLost
 from webui.workers.service import JobService
 from webui.workers.views import JobView
 
 
 async def follow(request: Request, service: JobService, job_id: str) -> JobView:
-    """The job when it is over. Raises Cancelled, and interrupts the job, as soon as the client disconnects."""
+    """The job when it is over. Interrupts it and raises Cancelled when the client disconnects, WorkerLost when the
+    program is about to end."""
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
     def on_change(changed_id: str) -> None:
@@ -32,6 +33,8 @@ async def follow(request: Request, service: JobService, job_id: str) -> JobView:
             if view.over:
                 over = True
                 return view
+            if service.draining:
+                raise WorkerLost("The program is about to end.", remedy="Try again when it runs.")
             waiter = asyncio.create_task(changed.wait())
             await asyncio.wait({gone, waiter}, return_when=asyncio.FIRST_COMPLETED)
             waiter.cancel()

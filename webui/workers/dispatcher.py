@@ -54,7 +54,7 @@ class Dispatcher:
         self.facts: dict[str, Any] = {}
         self.names: dict[str, Any] = recall(names_file, self._names_key)
         self.durations: list[float] = []  # seconds of the last jobs that were finished
-        self.stopping = False
+        self.draining = self.stopping = False
         self._loads: dict[int, str | None] = {}
         self._load_numbers = itertools.count(1)
         self._bad_starts, self._retry_at, self._memory_failures = 0, 0.0, 0
@@ -162,7 +162,7 @@ class Dispatcher:
 
     def _start_next(self) -> None:
         with self._changes.lock:
-            if self.stopping or (job := self._queue.take()) is None:
+            if self.draining or self.stopping or (job := self._queue.take()) is None:
                 return
             options = {**job.options, "scratch": str(self._scratch.folder_of(job.id))}
             try:

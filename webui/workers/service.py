@@ -50,6 +50,17 @@ class JobService:
         """Start the worker process and return at once; jobs run as soon as it is ready."""
         self._dispatcher.start()
 
+    def drain(self) -> None:
+        """The program is about to end: take and begin no more jobs, and tell everybody who waits for one."""
+        with self._changes.lock:
+            self._dispatcher.draining = True
+            self._changes.announce()
+
+    @property
+    def draining(self) -> bool:
+        """Whether the program is about to end."""
+        return self._dispatcher.draining or self._dispatcher.stopping
+
     def stop(self, patience: float = 6.0) -> None:
         """Take no more jobs, end the running one, keep the waiting ones. Returns within about `patience` + 5 s."""
         with self._changes.lock:
@@ -79,7 +90,7 @@ class JobService:
         except UnicodeEncodeError:
             raise InvalidRequest("The request holds half a character (a lone surrogate).", "Valid text.") from None
         with self._changes.lock:
-            if self._dispatcher.stopping:
+            if self.draining:
                 raise WorkerLost("The program is about to end.", remedy="Try again when it runs.")
             job_id = self._queue.add(text, client, tab, attached, priority, options)
             self._changes.announce(job_id)

@@ -1,0 +1,107 @@
+"""A server in a process of its own, as a user starts it, with a fake engine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import sys
+{hook}
+from pathlib import Path
+from webui.app import serve
+from webui.paths import Paths, StartOptions
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    paths = Paths(folder / "data", folder / "models", folder / "outputs", program=folder)
+    sys.exit(serve(StartOptions(paths=paths, {options}), engine="tests.workers.fake_engine:engine"))
+"""
+# Whatever the process tries to reach beyond this machine is written down and refused.
+HOOK = """
+def look(event, arguments):
+    if event == "socket.connect":
+        address = arguments[1]
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        address = (arguments[0],)
+    else:
+        return
+    if isinstance(address, tuple) and str(address[0]) not in ("127.0.0.1", "localhost", "::1", "None", "0.0.0.0", ""):
+        sys.stderr.write(f"REACHED {event} {address}\\n")
+        sys.stderr.flush()
+        raise OSError("no network in this test")
+sys.addaudithook(look)
+"""
+
+
+@dataclass
+class Started:
+    """A running server."""
+
+    process: subprocess.Popen
+    address: str
+    lines: list[str]
+    seconds: float  # from the start of the process to the line with the address
+
+    def stop(self, how: int = signal.SIGTERM, timeout: float = 10.0) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(how)
+        return self.process.wait(timeout)
+
+
+def free_port() -> int:
+    """A port that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def server(folder: Path, options: str = "nowebui=True", hook: str = HOOK) -> Iterator[Started]:
+    """Start a server and wait until it says where it is."""
+    folder.mkdir(exist_ok=True)
+    (folder / "models").mkdir(exist_ok=True)
+    script = folder / "start.py"
+    if "port=" not in options:
+        options += f", port={free_port()}"
+    script.write_text(SCRIPT.format(hook=hook, options=options))
+    began = time.monotonic()
+    with (folder / "errors.txt").open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, script, folder],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+    lines: list[str] = []
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line.strip())
+            if " at http" in line:
+                address = line.split(" at ")[1].strip()
+                yield Started(process, address, lines, time.monotonic() - began)
+                break
+        else:
+            raise AssertionError(f"it did not start: {lines} {(folder / 'errors.txt').read_text()}")
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def complaints(folder: Path) -> str:
+    """What the server wrote to its error output."""
+    return (folder / "errors.txt").read_text()
