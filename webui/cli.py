@@ -18,7 +18,6 @@ from typing import Any
 from webui.errors import EmulsionError, InvalidRequest
 from webui.old_flags import OLD_FLAGS
 from webui.paths import PROGRAM, Paths, StartOptions, make_paths
-from webui.ports import choose_port
 
 PRECISIONS = {"auto": "auto", "autocast": "auto", "full": "float32", "half": "float16"}
 PRECISIONS |= {name: name for name in ("float32", "bfloat16", "float16")}
@@ -239,12 +238,12 @@ def logins(text: str | None, file: str | None = None) -> tuple[tuple[str, str], 
 
 
 def start_options(options: argparse.Namespace) -> StartOptions:
-    """The server's options with the port resolved. Raises InvalidRequest."""
+    """The server's options. Raises InvalidRequest."""
     host = options.server_name or ("0.0.0.0" if options.listen else "127.0.0.1")
     return StartOptions(
         paths=paths_of(options),
         host=host,
-        port=choose_port(host, options.port, 7861 if options.nowebui else 7860),
+        port=options.port,
         share=options.share,
         auth=logins(options.auth, options.auth_file),
         api_auth=logins(options.api_auth),
@@ -273,8 +272,6 @@ def run_serve(options: argparse.Namespace) -> int:
     start = start_options(options)
     if options.old:
         print(f"Not needed here, and ignored: {' '.join(options.old)}")
-    if (start.share or start.host not in ("127.0.0.1", "localhost", "::1")) and not start.auth:
-        print("Everyone who can reach this address may use it. Add --auth USER:PASSWORD to ask for a login.")
     from webui.app import serve
 
     return serve(start)

@@ -55,9 +55,9 @@ def generate(options: argparse.Namespace, paths: Paths, device: str, precision: 
     from webui.engine.run import run
     from webui.engine.session import Session
 
-    session = Session(store.settings, device=device, precision=precision)
+    session = Session(store.settings, catalogue, device=device, precision=precision)
     shown = sys.stderr.isatty() and not options.quiet
-    results = run(plan, session, show_progress if shown else ignore)
+    results = run(plan, session, show_progress if shown else show_notes)
     pictures = [
         {
             "path": str(path),
@@ -128,15 +128,19 @@ def build_request(
     return check(dataclasses.replace(start, **given, passes=(first, *others), save=save))
 
 
-def show_progress(event: Any) -> None:
+def show_progress(event: Mapping[str, Any]) -> None:
     """Write the step to the terminal, over the one before."""
-    step, steps = getattr(event, "step", None), getattr(event, "steps", None)
-    if step is not None and steps:
-        print(f"\r{step}/{steps} ", end="", file=sys.stderr, flush=True)
+    if event["type"] == "progress":
+        batch = f"{event['batch'] + 1} of {event['batches']}: " if event["batches"] > 1 else ""
+        print(f"\r{batch}{event['step']}/{event['steps']} ", end="", file=sys.stderr, flush=True)
+    else:
+        show_notes(event)
 
 
-def ignore(event: Any) -> None:
-    """No progress."""
+def show_notes(event: Mapping[str, Any]) -> None:
+    """Write what people should see, such as a size that the checkpoint was not made for."""
+    if event["type"] == "note":
+        print(event["text"], file=sys.stderr)
 
 
 def save_all(results: list[Any], out: Path | None, settings: Mapping[str, Any]) -> list[Path]:

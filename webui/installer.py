@@ -271,8 +271,8 @@ def run_pip(venv: Path, alone: IO[str], arguments: list[str]) -> None:
             for line in process.stdout or ():
                 log.write(line)
                 lines.append(line.strip())
-                if line.lstrip().startswith(("Downloading", "Installing collected", "Processing")):
-                    print("  " + line.strip().split(":")[0][:100], flush=True)
+                if worth_showing(line):
+                    print("  " + line.strip().split(":")[0][:110], flush=True)
         except BaseException:
             process.terminate()
             raise
@@ -280,6 +280,13 @@ def run_pip(venv: Path, alone: IO[str], arguments: list[str]) -> None:
             process.wait()
     if process.returncode:
         raise Stop(reason("\n".join(lines), f"pip could not install the packages (all it said is in {log_file})"))
+
+
+def worth_showing(line: str) -> bool:
+    """Whether a line of pip tells of something that takes time: a large download, or the unpacking at the end."""
+    size = re.search(r"\(([\d.]+) ([MG])B\)", line)
+    large = size is not None and (size[2] == "G" or float(size[1]) >= 5)
+    return line.lstrip().startswith("Installing collected") or ("Downloading" in line and large)
 
 
 def reason(output: str, otherwise: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import reprlib
 import tempfile
 import threading
 import time
@@ -76,12 +77,12 @@ def check_value(setting: Setting, value: Any) -> Any:
     try:
         converted: Any = _CONVERT[setting.kind](value)
     except (TypeError, ValueError, OverflowError):
-        raise SettingsError(f"{setting.name} is {value!r}.", f"Wanted: {_WANTED[setting.kind]}.") from None
+        raise SettingsError(f"{setting.name} is {reprlib.repr(value)}.", f"Wanted: {_WANTED[setting.kind]}.") from None
     if isinstance(converted, str):
         match = {theirs.casefold(): ours for theirs, ours in setting.spellings.items()}
         match |= {choice.casefold(): choice for choice in setting.choices}
         if setting.choices and converted.casefold() not in match:
-            raise SettingsError(f"{setting.name} is {value!r}.", f"Choices: {', '.join(setting.choices)}.")
+            raise SettingsError(f"{setting.name} is {reprlib.repr(value)}.", f"Choices: {', '.join(setting.choices)}.")
         converted = match.get(converted.casefold(), converted)
     low, high = setting.low, setting.high
     if low is not None and high is not None and not low <= converted <= high:
@@ -99,7 +100,9 @@ def _boolean(value: Any) -> bool:
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError
-    return int(value)
+    if abs(number := int(value)) > 2**64:
+        raise ValueError
+    return number
 
 
 def _number(value: Any) -> float:
