@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from webui.diffusion.guidance import Conditioning
+    from webui.diffusion.conditioning import Conditioning
     from webui.diffusion.laws import NoisingLaw
     from webui.nn.unet import UNet
     from webui.nn.vae import Autoencoder
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 class LatentFormat:
     """How a family's latents are scaled, and how they look without a decoder.
 
-    The network sees (z − shift)·scale of the autoencoder's latents z. `preview_factors` holds a row of red, green and
+    The network sees (z − shift)·scale of the autoencoder's latents z; where `mean` and `deviation` hold a number for
+    each channel, z is standardised with them first. `preview_factors` holds a row of red, green and
     blue for each channel of the network's latents; with `preview_bias` they give a small picture in [-1, 1].
-    `tiny_decoder` is the stem of the matching approximate decoder's files.
+    `tiny_decoder` is the stem of the matching approximate decoder's files; `overflows` tells that the published
+    autoencoder leaves float16's range.
     """
 
     scale: float
@@ -36,14 +38,26 @@ class LatentFormat:
     preview_factors: tuple[tuple[float, float, float], ...] = ()
     preview_bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
     tiny_decoder: str = ""
+    overflows: bool = False
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
 
     def into_network(self, latents: Tensor) -> Tensor:
-        """From the autoencoder's latents to the network's."""
+        """From the autoencoder's latents [B, C, h, w] to the network's."""
+        if self.mean:
+            latents = (latents - _per_channel(latents, self.mean)) / _per_channel(latents, self.deviation)
         return (latents - self.shift) * self.scale
 
     def out_of_network(self, latents: Tensor) -> Tensor:
-        """From the network's latents to the autoencoder's."""
-        return latents / self.scale + self.shift
+        """From the network's latents [B, C, h, w] to the autoencoder's."""
+        latents = latents / self.scale + self.shift
+        if self.mean:
+            latents = latents * _per_channel(latents, self.deviation) + _per_channel(latents, self.mean)
+        return latents
+
+
+def _per_channel(like: Tensor, values: tuple[float, ...]) -> Tensor:
+    return like.new_tensor(values).view(1, -1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,9 @@ class ModelFacts:
 
     `variant` is "text" (plain), "inpaint" (nine input channels) or "edit" (instruct-pix2pix, eight); `prediction`
     "epsilon" or "v"; `native_size` the side in pixels of the square it was trained on; `parts` which of "unet", "vae"
-    and "text" the file holds; `betas` first, last and number of the noise levels it was trained with.
+    and "text" the file holds; `betas` first, last and number of the noise levels it was trained with, or, for networks
+    trained at any level, `continuous`: smallest and largest sigma and the deviation of the data (Karras et al. 2022).
+    `tuned_for` names the tables of noise levels that suit it.
     """
 
     family: str
@@ -79,6 +95,8 @@ class ModelFacts:
     pooled_width: int
     parts: tuple[str, ...]
     betas: tuple[float, float, int] = (0.00085, 0.012, 1000)
+    continuous: tuple[float, float, float] | None = None
+    tuned_for: str = "sd1"
     defaults: Defaults = field(default_factory=Defaults)
 
     @property
@@ -103,9 +121,11 @@ class ModelFacts:
 
     def law(self, width: int = 0, height: int = 0) -> NoisingLaw:
         """The noising law. The picture's size in pixels matters to families whose law depends on it; none here does."""
-        from webui.diffusion.laws import DiscreteLaw
+        from webui.diffusion.laws import DiscreteLaw, EdmLaw
 
-        return DiscreteLaw(self.prediction, zero_terminal_snr=self.zero_terminal_snr, betas=self.betas)
+        if self.continuous is not None:
+            return EdmLaw(*self.continuous, prediction=self.prediction)
+        return DiscreteLaw(self.prediction, self.zero_terminal_snr, self.betas, tuned_for=self.tuned_for)
 
 
 @dataclass(frozen=True)

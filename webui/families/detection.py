@@ -8,6 +8,7 @@ import re
 import statistics
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 from webui.weights.canonical import CLIP, EMBEDDERS, OPEN_CLIP, UNET, VAE
 from webui.weights.tensors import Header
@@ -17,8 +18,6 @@ SIDECAR_LIMIT = 1 << 16
 # Networks of the same layout that need more than these families give them.
 FOREIGN_MARKS = (
     "encoder_hid_proj.weight",  # Kolors
-    "edm_mean",  # Playground 2.5
-    "edm_vpred.sigma_max",  # CosXL
     "embedder.model.ln_final.weight",  # SD 2.1 unCLIP
     "input_blocks.1.1.time_stack.0.attn1.to_q.weight",  # Stable Video Diffusion
     "depth_model.model.pretrained.act_postprocess3.0.project.0.bias",  # SD 2 depth
@@ -128,24 +127,29 @@ def betas(header: Header) -> tuple[float, float, int]:
     )
 
 
-def scheduler(header: Header) -> dict[str, object]:
+def scheduler(header: Header) -> dict[str, Any]:
     """The allowed settings of a diffusers folder's scheduler, empty for files."""
     return dict(json.loads(header.metadata.get("scheduler/config", "{}")))
 
 
-def spread(header: Header, name: str) -> float | None:
-    """Standard deviation of a small stored tensor, read from the file; None when it cannot be read."""
+def read_small(header: Header, name: str) -> list[float] | None:
+    """Values of a small stored tensor, read from the file; None when it is missing or cannot be read."""
     info, place = header.tensors.get(name), header.places.get(name)
     if info is None or place is None or place.packed or place.length > 1 << 16:
         return None
     try:
         with place.path.open("rb") as file:
             file.seek(place.offset)
-            data = file.read(place.length)
+            values = _floats(file.read(place.length), info.dtype)
     except OSError:
         return None
-    values = _floats(data, info.dtype)
-    return statistics.pstdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
+    return values if values and all(map(math.isfinite, values)) else None
+
+
+def spread(header: Header, name: str) -> float | None:
+    """Standard deviation of a small stored tensor, None when it cannot be read."""
+    values = read_small(header, name)
+    return statistics.pstdev(values) if values else None
 
 
 def _floats(data: bytes, dtype: str) -> list[float]:

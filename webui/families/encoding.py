@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from webui.diffusion.guidance import Conditioning
+from webui.diffusion.conditioning import Conditioning
 from webui.families.base import Model, TextEncoderPart
 from webui.text.chunks import Chunk, chunk_prompt, equalise
 from webui.text.emphasis import apply_emphasis

@@ -50,8 +50,8 @@ def load(
     Args: `dtype` to compute in (None: the device's best); `vae_path` a VAE, or a checkpoint to take it from, instead of
     the file's own; `text_paths` files with the text encoders, for files that hold the network alone; `storage` keeps
     the matrices of network and text encoders in another type than they compute in: a type such as
-    `torch.float8_e4m3fn`, or "file" to leave them as mapped; `text_dtype` and `vae_dtype` default to `dtype`, but the
-    VAE never computes in float16, in which it overflows; `ema` takes a training checkpoint's running averages.
+    `torch.float8_e4m3fn`, or "file" to leave them as mapped; `text_dtype` and `vae_dtype` default to `dtype` (a
+    VAE that overflows in float16 gets float32); `ema` takes a training checkpoint's running averages.
 
     Raises IncompatibleModel when a part is missing or parts do not belong together, DamagedFile for missing tensors.
     """
@@ -77,14 +77,14 @@ def load(
             unused, used = [*unused, *rest], [*used, prefix]
         cut = part.cut_in_folders if source.header.container == "diffusers" else 0
     _check_context(facts, encoders, named)
-    vae, vae_unused = _load_vae(facts, named, vae_path, device, vae_dtype or _vae_dtype(dtype))
+    vae, vae_unused = _load_vae(facts, named, vae_path, device, vae_dtype or _vae_dtype(facts, dtype))
     used.append(VAE)
     unused += vae_unused + _outside(named, used)
     return Model(family, facts, unet, tuple(encoders), vae, device, dtype, tuple(unused), cut)
 
 
-def _vae_dtype(dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if dtype == torch.float16 else dtype
+def _vae_dtype(facts: ModelFacts, dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if facts.latents.overflows and dtype == torch.float16 else dtype
 
 
 def _placer(device: torch.device, dtype: torch.dtype, storage: Storage) -> Callable[[Tensor], Tensor]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from webui.diffusion.guidance import Conditioning
+from webui.diffusion.conditioning import Conditioning
 from webui.families.base import Model
 from webui.families.channels import CONCAT, concatenated
 from webui.nn.hooks import NO_HOOKS, BlockHooks

@@ -34,6 +34,21 @@ SDXL_LATENTS = LatentFormat(
     ),
     preview_bias=(0.1084, -0.0175, -0.0011),
     tiny_decoder="taesdxl_decoder",
+    overflows=True,
+)
+
+PLAYGROUND_LATENTS = replace(
+    SDXL_LATENTS,
+    scale=0.5,
+    mean=(-1.6574, 1.886, -1.383, 2.5155),
+    deviation=(8.4927, 5.9022, 6.5498, 5.2299),
+    preview_factors=(
+        (0.3920, 0.4054, 0.4549),
+        (-0.2634, -0.0196, 0.0653),
+        (0.0568, 0.1687, -0.0755),
+        (-0.3112, -0.2359, -0.2076),
+    ),
+    preview_bias=(0.0, 0.0, 0.0),
 )
 
 

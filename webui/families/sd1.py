@@ -23,7 +23,7 @@ from webui.weights.canonical import CLIP
 from webui.weights.tensors import Header
 
 if TYPE_CHECKING:
-    from webui.diffusion.guidance import Conditioning
+    from webui.diffusion.conditioning import Conditioning
 
 
 def detects(header: Header) -> bool:

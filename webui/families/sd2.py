@@ -25,7 +25,7 @@ from webui.weights.canonical import EMBEDDERS, OPEN_CLIP, UNET
 from webui.weights.tensors import Header
 
 if TYPE_CHECKING:
-    from webui.diffusion.guidance import Conditioning
+    from webui.diffusion.conditioning import Conditioning
 
 # Telling velocity from noise prediction: in the published weights this bias spreads wider in the velocity nets.
 BIAS = UNET + "output_blocks.11.1.transformer_blocks.0.norm1.bias"

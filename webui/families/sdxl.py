@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from webui.families.base import Defaults, Family, Model, ModelFacts, TextEncoderPart
+from webui.families.base import Defaults, Family, LatentFormat, Model, ModelFacts, TextEncoderPart
 from webui.families.detection import (
     VARIANTS,
     UNetFacts,
@@ -16,18 +16,20 @@ from webui.families.detection import (
     is_supported_unet,
     native_size,
     parts,
+    read_small,
     said_prediction,
+    scheduler,
     text_layouts,
     zero_terminal_snr,
 )
-from webui.families.previews import SDXL_LATENTS, with_own_factors
+from webui.families.previews import PLAYGROUND_LATENTS, SDXL_LATENTS, with_own_factors
 from webui.weights.canonical import EMBEDDERS
 from webui.weights.tensors import Header
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from webui.diffusion.guidance import Conditioning
+    from webui.diffusion.conditioning import Conditioning
 
 SINUSOID_WIDTH = 256
 BASE_SIZES, REFINER_SIZES = 6, 5  # numbers told to the network beside the pooled vector
@@ -64,35 +66,52 @@ def _refiner_shaped(unet: UNetFacts) -> bool:
     return unet.context == unet.pooled - REFINER_SIZES * SINUSOID_WIDTH
 
 
-def _facts(header: Header, family: str, label: str, default_size: int) -> ModelFacts:
+def _facts(header: Header, family: str, label: str) -> ModelFacts:
     unet = is_supported_unet(header)
     assert unet is not None
     zero = zero_terminal_snr(header)
+    prediction, continuous, latents = _noise(header)
     return ModelFacts(
         family=family,
         label=label,
         variant=VARIANTS[unet.in_channels],
-        prediction=said_prediction(header) or "epsilon",
+        prediction=prediction,
         zero_terminal_snr=zero,
-        native_size=native_size(header, default_size),
-        latents=with_own_factors(SDXL_LATENTS, header),
+        native_size=native_size(header, 1024),
+        latents=with_own_factors(latents, header),
         in_channels=unet.in_channels,
         context_width=unet.context,
         pooled_width=unet.pooled,
         parts=parts(header),
         betas=betas(header),
-        defaults=Defaults(30, guidance_scale=5.0, guidance_rescale=0.7 if zero else 0.0),
+        continuous=continuous,
+        tuned_for="sdxl",
+        defaults=Defaults(30, guidance_scale=3.0 if continuous else 5.0, guidance_rescale=0.7 if zero else 0.0),
     )
+
+
+def _noise(header: Header) -> tuple[str, tuple[float, float, float] | None, LatentFormat]:
+    """Prediction, bounds and data deviation of a continuous noise law if it has one, and the latents' format.
+
+    Playground 2.5 and CosXL are XL networks trained at any noise level, as Karras et al. 2022; marker tensors or the
+    scheduler's name tell.
+    """
+    if "edm_vpred.sigma_max" in header.tensors or "edm_vpred.sigma_min" in header.tensors:
+        low, high = (read_small(header, f"edm_vpred.sigma_{end}") for end in ("min", "max"))
+        return "v", (low[0] if low else 0.002, high[0] if high else 120.0, 1.0), SDXL_LATENTS
+    if "edm_mean" in header.tensors or str(scheduler(header).get("_class_name", "")).startswith("EDM"):
+        return "epsilon", (0.002, 80.0, 0.5), PLAYGROUND_LATENTS
+    return said_prediction(header) or "epsilon", None, SDXL_LATENTS
 
 
 def read_base_facts(header: Header) -> ModelFacts:
     """Facts of an XL checkpoint."""
-    return _facts(header, "sdxl", "Stable Diffusion XL", 1024)
+    return _facts(header, "sdxl", "Stable Diffusion XL")
 
 
 def read_refiner_facts(header: Header) -> ModelFacts:
     """Facts of an XL refiner."""
-    return _facts(header, "sdxl-refiner", "Stable Diffusion XL refiner", 1024)
+    return _facts(header, "sdxl-refiner", "Stable Diffusion XL refiner")
 
 
 def size_numbers(family: str, width: int, height: int, negative: bool) -> tuple[float, ...]:

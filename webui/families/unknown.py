@@ -101,8 +101,6 @@ KINDS = (
     Kind(has_any("encoder_hid_proj.weight"), "a Kolors network", LATER),
     Kind(has("double_layers.0.attn.w1q.weight"), "an AuraFlow network", LATER),
     Kind(has("mlp_t5.0.weight"), "a HunyuanDiT network", LATER),
-    Kind(has_any("edm_mean", "edm_std"), "a Playground 2.5 checkpoint (EDM noise law)", LATER),
-    Kind(has_any("edm_vpred.sigma_max", "edm_vpred.sigma_min"), "a CosXL checkpoint (continuous noise law)", LATER),
     Kind(matches(r"\.time_stack\."), "a Stable Video Diffusion checkpoint", LATER),
     Kind(matches(r"^depth_model\."), "a depth-to-image Stable Diffusion 2 checkpoint", LATER),
     Kind(matches(r"^embedder\.model\."), "an unCLIP Stable Diffusion 2 checkpoint", LATER),

@@ -89,7 +89,7 @@ def text_to_openclip(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     Names are without `text_model.`; `text_projection` needs a transposition besides.
     """
     present = set(names)
-    result = {theirs: (ours,) for ours, theirs in TEXT_ENDS.items() if ours in present}
+    result: dict[str, tuple[str, ...]] = {theirs: (ours,) for ours, theirs in TEXT_ENDS.items() if ours in present}
     for layer in range(1 + _highest(present, r"encoder\.layers\.(\d+)\.")):
         source, target = f"encoder.layers.{layer}", f"transformer.resblocks.{layer}"
         for kind in ("weight", "bias"):

@@ -8,6 +8,7 @@ import struct
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,9 +65,10 @@ def _header(tensors: Mapping[str, Tensor], order: list[str], metadata: Mapping[s
     return text + b" " * (-len(text) % 8)
 
 
-def _bytes(tensor: Tensor) -> memoryview:
+def _bytes(tensor: Tensor) -> Any:
+    """The tensor's bytes as a buffer, without a copy where it lies in order."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
+    return flat.view(torch.uint8).numpy().data if flat.numel() else b""
 
 
 def _sync_folder(folder: Path) -> None:
