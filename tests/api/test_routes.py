@@ -260,7 +260,9 @@ def test_skip_answers_null(client):
 
 
 def test_samplers_and_schedulers_are_listed(client):
-    assert client.get("/sdapi/v1/samplers").json()[0] == {
+    samplers = client.get("/sdapi/v1/samplers").json()
+    assert samplers[1] == {"name": "DPM++ 2M", "aliases": ["k_dpmpp_2m"], "options": {"scheduler": "karras"}}
+    assert samplers[0] == {
         "name": "Euler a",
         "aliases": ["k_euler_a", "k_euler_ancestral"],
         "options": {"uses_ensd": "True"},
@@ -326,7 +328,7 @@ def test_a_full_queue_answers_429_with_a_time_to_wait(tmp_path):
     from tests.api.conftest import make_house
 
     house = make_house(tmp_path, limit=1)  # not started: jobs stay waiting
-    house.service._dispatcher.names = {"samplers": [{"name": "Euler", "aliases": [], "options": {}}], "schedules": []}
+    house.service._dispatcher.names = {"samplers": [{"name": "Euler", "aliases": [], "facts": {}}], "schedules": []}
     from webui.request import GenerationRequest
 
     house.service.submit(GenerationRequest())
@@ -345,3 +347,19 @@ def test_the_path_through_http_adds_little_time(client):
         times.append(time.perf_counter() - began)
     assert sorted(times)[2] - 0.02 < 0.1  # one step is 20 ms
     print(f"fastest {min(times) * 1000 - 20:.1f} ms above the step")
+
+
+def test_the_grid_comes_first_when_it_is_wanted(client, house):
+    house.store.change({"return_grid": True})
+    try:
+        answer = txt2img(client, sampler_name="Euler a", n_iter=3, seed=7).json()
+        single = txt2img(client, sampler_name="Euler a", seed=7).json()
+        without = txt2img(client, sampler_name="Euler a", n_iter=3, do_not_save_grid=True).json()
+    finally:
+        house.store.change({"return_grid": False})
+    grid, first, *_ = [Image.open(io.BytesIO(base64.b64decode(image))) for image in answer["images"]]
+    info = json.loads(answer["info"])
+    assert len(answer["images"]) == 4 and grid.size == (128, 96) and first.size == (64, 48)
+    assert info["index_of_first_image"] == 1 and len(info["infotexts"]) == 4 and info["all_seeds"] == [7, 8, 9]
+    assert grid.info["parameters"] == info["infotexts"][0] == info["infotexts"][1]
+    assert len(single["images"]) == 1 and len(without["images"]) == 3

@@ -34,13 +34,13 @@ class FakeEngine:
         """Three samplers, two schedules."""
         return {
             "samplers": [
-                {"name": "Euler a", "aliases": ["k_euler_a", "k_euler_ancestral"], "options": {"uses_ensd": "True"}},
-                {"name": "DPM++ 2M", "aliases": ["k_dpmpp_2m"], "options": {"scheduler": "karras"}},
-                {"name": "Euler", "aliases": ["k_euler"], "options": {}},
+                {"name": "Euler a", "aliases": ["k_euler_a", "k_euler_ancestral"], "facts": {"uses_seed_delta": True}},
+                {"name": "DPM++ 2M", "aliases": ["k_dpmpp_2m"], "facts": {"default_schedule": "Karras"}},
+                {"name": "Euler", "aliases": ["k_euler"], "facts": {}},
             ],
             "schedules": [
-                {"name": "Automatic", "aliases": [], "options": {}},
-                {"name": "Karras", "aliases": [], "options": {"rho": 7.0}},
+                {"name": "Automatic", "aliases": [], "facts": {}},
+                {"name": "Karras", "aliases": [], "facts": {"default_rho": 7.0}},
             ],
         }
 

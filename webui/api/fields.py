@@ -179,7 +179,7 @@ def sampler_and_schedule(sampler: str, schedule: str | None, samplers: Names, sc
     found = _find(sampler, samplers)
     if found is None:
         for entry in schedules:
-            for spelling in (entry["name"], *entry["aliases"]):
+            for spelling in _spellings(entry):
                 if sampler.casefold().endswith(f" {spelling.casefold()}"):
                     found = found or _find(sampler[: -len(spelling) - 1], samplers)
                     schedule = schedule if schedule and _find(schedule, schedules) else entry["name"]
@@ -190,17 +190,23 @@ def sampler_and_schedule(sampler: str, schedule: str | None, samplers: Names, sc
     known = _find(schedule, schedules) if schedule else None
     if known is None:
         return found["name"], "Automatic"
-    usual = str(found["options"].get("scheduler", "")).casefold()
-    spellings = {spelling.casefold() for spelling in (known["name"], *known["aliases"])}
-    return found["name"], "Automatic" if usual in spellings and not _find(sampler, samplers) else known["name"]
+    joined = (
+        _find(sampler, samplers) is None
+    )  # "DPM++ 2M Karras": where that is the sampler's own, A1111 says Automatic
+    is_usual = found["facts"].get("default_schedule") == known["name"]
+    return found["name"], "Automatic" if joined and is_usual else known["name"]
 
 
 def _find(name: str, entries: Names) -> Mapping[str, Any] | None:
     wanted = name.casefold()
     for entry in entries:
-        if wanted in (spelling.casefold() for spelling in (entry["name"], *entry["aliases"])):
+        if wanted in (spelling.casefold() for spelling in _spellings(entry)):
             return entry
     return None
+
+
+def _spellings(entry: Mapping[str, Any]) -> list[str]:
+    return [entry["name"], *entry["aliases"], *filter(None, [entry["facts"].get("name")])]
 
 
 def _refuse_missing_features(fields: TextToImageFields) -> None:

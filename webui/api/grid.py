@@ -8,13 +8,12 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from webui.imaging.metadata import encode_picture
 from webui.workers.views import ResultView
 
 
 def grid_file(files: Sequence[bytes], first: ResultView, format: str, quality: int) -> bytes:
     """A picture file with all `files` in rows, nearly square, and the infotext of the first one inside."""
-    from webui.imaging.metadata import encode_picture
-
     pictures = [Image.open(io.BytesIO(file)).convert("RGB") for file in files]
     width = max(picture.width for picture in pictures)
     height = max(picture.height for picture in pictures)

@@ -26,7 +26,7 @@ def make_router(context: Context) -> APIRouter:
     @router.get("/samplers")
     def samplers() -> list[dict[str, Any]]:
         """Every sampler."""
-        return [{key: entry[key] for key in ("name", "aliases", "options")} for entry in service.names("samplers")]
+        return [_sampler(entry) for entry in service.names("samplers")]
 
     @router.get("/schedulers")
     def schedulers() -> list[dict[str, Any]]:
@@ -102,15 +102,34 @@ def change_options(context: Context, changes: dict[str, Any]) -> None:
 _CHECKPOINT = ("checkpoint", "sd_model_checkpoint")
 
 
+def _sampler(entry: dict[str, Any]) -> dict[str, Any]:
+    facts = entry["facts"]
+    marks = {
+        "second_order": facts.get("evaluations_per_step", 1) == 2,
+        "brownian_noise": facts.get("brownian", False),
+        "uses_ensd": facts.get("uses_seed_delta", False),
+        "discard_next_to_last_sigma": facts.get("discard_penultimate", False),
+    }
+    options = {name: "True" for name, is_so in marks.items() if is_so}  # A1111 sends texts
+    if schedule := facts.get("default_schedule"):
+        options = {"scheduler": _internal(schedule), **options}
+    return {"name": entry["name"], "aliases": entry["aliases"], "options": options}
+
+
 def _schedule(entry: dict[str, Any]) -> dict[str, Any]:
-    label, facts = entry["name"], entry["options"]
+    label, facts = entry["name"], entry["facts"]
     return {
-        "name": re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_"),
+        "name": facts.get("name") or _internal(label),
         "label": label,
         "aliases": entry["aliases"] or None,
-        "default_rho": facts.get("rho", -1.0),
-        "need_inner_model": bool(facts.get("need_inner_model", False)),
+        "default_rho": facts.get("default_rho", -1.0),
+        "need_inner_model": bool(facts.get("needs_law", False)),
     }
+
+
+def _internal(label: str) -> str:
+    """A1111's internal name of a schedule: "SGM Uniform" is sgm_uniform."""
+    return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
 
 
 def _checkpoint(file: CheckpointFile) -> dict[str, Any]:

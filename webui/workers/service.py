@@ -185,7 +185,7 @@ class JobService:
         return [entry["name"] for entry in self.names("schedules")]
 
     def names(self, kind: str, timeout: float = 30.0) -> list[dict[str, Any]]:
-        """What can be chosen of a kind ("samplers", "schedules"): {"name", "aliases", "options"} each.
+        """What can be chosen of a kind ("samplers", "schedules"): {"name", "aliases", "facts"} each.
 
         From the worker; until it is up, what the same files said last time.
         """

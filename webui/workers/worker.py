@@ -39,7 +39,7 @@ class Engine(Protocol):
     """What a worker drives. Made by a function of the settings, named as "package.module:function"."""
 
     def names(self) -> Mapping[str, Any]:
-        """Names of everything that can be chosen: {"samplers": [{name, aliases, ...}], "schedules": [...], ...}."""
+        """Names of everything that can be chosen: {"samplers": [{name, aliases, facts}], "schedules": [...]}."""
 
     def load(self, checkpoint: str | None) -> None:
         """Make a checkpoint ready; None is the one in the settings. Raises EmulsionError."""

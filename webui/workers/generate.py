@@ -1,0 +1,139 @@
+"""The engine that a worker runs: requests through `webui.engine`. Importing this module imports torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from webui.engine.catalogue import CheckpointFile, open_catalogue
+from webui.engine.extensions import Extensions, load_extensions, registries
+from webui.engine.memory import resident_memory
+from webui.engine.plan import Plan, make_plan
+from webui.engine.run import run
+from webui.engine.session import Session
+from webui.extend import Registries
+from webui.imaging.metadata import save_picture
+from webui.registry import Registry
+from webui.request import GenerationRequest
+from webui.settings import Settings
+from webui.workers.plain import from_plain
+from webui.workers.worker import Control
+
+
+def engine(plain: Mapping[str, Any]) -> Generator:
+    """What `worker.main` calls in a new process, with what `plain.to_plain` returned."""
+    return Generator(plain)
+
+
+class Generator:
+    """Obeys `worker.Engine`: a session, the files it may load, and the extensions of this process."""
+
+    def __init__(self, plain: Mapping[str, Any]):
+        wanted = from_plain(plain)
+        self._registries = registries()
+        folder = wanted.settings.paths.program / "extensions"
+        found = load_extensions([folder], self._registries) if wanted.extensions else Extensions()
+        for field in dataclasses.fields(Registries):
+            getattr(self._registries, field.name).freeze()
+        catalogue = open_catalogue(wanted.settings)
+        self._session = Session(wanted.settings, catalogue, found, wanted.device, wanted.precision)
+
+    def names(self) -> Mapping[str, Any]:
+        """Samplers and schedules, built in and of extensions."""
+        return {"samplers": _entries(self._registries.samplers), "schedules": _entries(self._registries.schedules)}
+
+    def facts(self) -> Mapping[str, Any]:
+        """What is loaded, where, and how much memory it takes."""
+        checkpoint = self._session.checkpoint
+        return {
+            "checkpoint": checkpoint.name if checkpoint else None,
+            "device": str(self._session.device),
+            "memory": resident_memory(),
+        }
+
+    def change(self, settings: Mapping[str, Any]) -> None:
+        """Other settings; the loaded checkpoint stays until a job wants another one."""
+        self._use(from_plain(settings).settings)
+
+    def load(self, checkpoint: str | None) -> None:
+        """Make a checkpoint and the VAE of the settings the loaded ones."""
+        self._session.catalogue.refresh()
+        vae = self._session.settings["vae"]
+        plan = make_plan(GenerationRequest(checkpoint=checkpoint, vae=vae), self._session.catalogue)
+        self._session.load(plan.checkpoint, plan.vae)
+
+    def generate(
+        self, request: GenerationRequest, options: Mapping[str, Any], report: Callable[..., None], control: Control
+    ) -> None:
+        """Plan and run one job, with the job's own settings while it lasts."""
+        session = self._session
+        with self._settings(options.get("settings") or {}) as settings:
+            plan = _plan(request, session)
+
+            def on_event(event: Mapping[str, Any]) -> None:
+                values = {name: value for name, value in event.items() if name not in ("type", "bytes", "image")}
+                if event["type"] == "picture":
+                    values = _picture(event, values, plan, settings, Path(options["scratch"]))
+                report(event["type"], event.get("bytes", b""), **values)
+
+            run(plan, session, on_event, control)
+
+    @contextmanager
+    def _settings(self, changes: Mapping[str, Any]) -> Iterator[Settings]:
+        before = self._session.settings
+        self._use(before.changed(changes))
+        try:
+            yield self._session.settings
+        finally:
+            self._use(before)
+
+    def _use(self, settings: Settings) -> None:
+        self._session.settings = settings
+        self._session.catalogue.default = settings["checkpoint"]
+
+
+def _plan(request: GenerationRequest, session: Session) -> Plan:
+    session.catalogue.refresh()  # files that were added or removed meanwhile
+    return make_plan(request, session.catalogue, session.extensions)
+
+
+def _picture(
+    event: Mapping[str, Any], values: dict[str, Any], plan: Plan, settings: Settings, scratch: Path
+) -> dict[str, Any]:
+    """The message about a finished picture. One that was not to be saved goes into the job's scratch folder."""
+    saved = event["path"] is not None
+    path = event["path"]
+    if not saved:
+        kind = settings["picture_format"]
+        infotext = event["infotext"] if settings["write_infotext"] else ""
+        target = scratch / f"{event['index']:04}-{event['seed']}.{kind}"
+        path = save_picture(event["image"], target, infotext, kind, settings["quality"], settings["webp_lossless"])
+    known = ("path", "infotext", "seed", "width", "height")
+    facts = {name: value for name, value in values.items() if name not in known}
+    facts |= _file_facts("checkpoint", plan.checkpoint) | _file_facts("vae", plan.vae)
+    return {**{name: values[name] for name in known}, "path": str(path), "saved": saved, "facts": facts}
+
+
+def _file_facts(kind: str, file: CheckpointFile | None) -> dict[str, Any]:
+    return {kind: file.stem if file else None, f"{kind}_hash": file.short_hash if file else None}
+
+
+def _entries(registry: Registry[Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": entry.name,
+            "aliases": list(entry.aliases),
+            "facts": {name: value for name, value in entry.facts.items() if _is_plain(value)},
+        }
+        for entry in registry
+    ]
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can hold it."""
+    if isinstance(value, list | tuple):
+        return all(_is_plain(part) for part in value)
+    return value is None or isinstance(value, bool | int | float | str)
