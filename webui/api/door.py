@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import socket
 from collections.abc import Iterable, MutableMapping
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ JSON_LIMIT = 64 * 2**20  # bytes of a request's body
 UPLOAD_LIMIT = 100 * 2**20  # the same for multipart/form-data
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Routes of Gradio that have the server fetch an address which a visitor names, or let a visitor edit the page's code.
+SHUT = re.compile(r"/gradio_api/(file=.*:/|proxy=|vibe-|undo-vibe|dev/|process_recording)|/monitoring", re.IGNORECASE)
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -94,6 +97,8 @@ class Door:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             return "This server does not go by the name in the Host header. Add it with --allow-host NAME."
+        if SHUT.match(scope["path"]):
+            return "This route is shut."
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
         if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
             if site in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
