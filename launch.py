@@ -85,6 +85,8 @@ def launch(arguments: list[str]) -> int:
     if command not in COMMANDS:
         known = ", ".join(COMMANDS)
         raise Stop(f"There is no command {command!r}. Known: {known}; `python launch.py --help` tells more.")
+    if command != "test" and {"-h", "--help", "--version"} & set(arguments):
+        return hand_over(sys.executable, arguments)
     if command == "serve":
         others = shlex.split(os.environ.get("COMMANDLINE_ARGS", ""), posix=os.name != "nt")
         others, more = launcher_options(others)
@@ -93,8 +95,6 @@ def launch(arguments: list[str]) -> int:
         arguments = ["serve", *others, *(arguments[1:] if named else arguments)]
         if own.get("offline"):
             arguments.append("--offline")
-    if command != "test" and {"-h", "--help", "--version"} & set(arguments):
-        return hand_over(sys.executable, arguments)
     if command == "doctor":
         python = python_of(environment_folder())
         return hand_over(str(python) if starts(str(python)) else sys.executable, arguments)

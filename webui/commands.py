@@ -6,6 +6,7 @@ import argparse
 import collections
 import dataclasses
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -43,19 +44,23 @@ def generate(options: argparse.Namespace, paths: Paths, device: str, precision: 
     if store.problem:
         print(store.problem, file=sys.stderr)
     from webui.engine.catalogue import open_catalogue
+    from webui.engine.extensions import load_extensions, registries
 
     catalogue = open_catalogue(store.settings)
+    extensions = load_extensions([paths.program / "extensions"], registries())
+    if options.out is not None:
+        is_picture(options.out)  # before minutes of work
     start = read_request(options.request)
     checkpoint = options.checkpoint or (start.checkpoint if start else None)
     facts = catalogue.facts(catalogue.find(checkpoint))
     request = build_request(options, facts, store.settings.everything(), start)
     from webui.engine.plan import make_plan
 
-    plan = make_plan(request, catalogue)  # a wrong name fails here, before torch is imported
+    plan = make_plan(request, catalogue, extensions)  # a wrong name fails here, before anything is loaded
     from webui.engine.run import run
     from webui.engine.session import Session
 
-    session = Session(store.settings, catalogue, device=device, precision=precision)
+    session = Session(store.settings, catalogue, extensions, device, precision)
     shown = sys.stderr.isatty() and not options.quiet
     results = run(plan, session, show_progress if shown else show_notes)
     pictures = [
@@ -144,33 +149,34 @@ def show_notes(event: Mapping[str, Any]) -> None:
 
 
 def save_all(results: list[Any], out: Path | None, settings: Mapping[str, Any]) -> list[Path]:
-    """Where the pictures are: the engine has saved them, unless `out` names a folder or a picture file."""
+    """Where the pictures are: the engine has saved them, unless `out` names a folder or a picture file.
+
+    A file that `out` names is written over, as scripts expect; names in a folder are never those of other files."""
     if out is None:
         return [result.path for result in results]
     from webui.imaging.metadata import save_picture
 
-    places = picture_paths(out, [result.seed for result in results], settings["picture_format"])
+    quality, lossless = settings["quality"], settings["webp_lossless"]
+    if not is_picture(out):
+        return [
+            save_picture(r.image, out / f"{r.seed}.{settings['picture_format']}", r.infotext, None, quality, lossless)
+            for r in results
+        ]
+    places = [out if not number else out.with_stem(f"{out.stem}-{number + 1}") for number in range(len(results))]
     for result, place in zip(results, places):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        save_picture(result.image, place, result.infotext, place.suffix[1:].lower(), settings["quality"])
+        part = place.with_stem(f".{place.stem}-{os.getpid()}")
+        save_picture(result.image, part, result.infotext, None, quality, lossless).replace(place)
     return places
 
 
-def picture_paths(out: Path, seeds: list[int], picture_format: str) -> list[Path]:
-    """File names for pictures: `out` itself if it names one picture, else numbered beside it, or `seed` in a folder.
-
-    Names in a folder are never those of files that are there."""
+def is_picture(out: Path) -> bool:
+    """Whether --out names a picture file rather than a folder. Raises InvalidRequest for another kind of file."""
     if out.suffix.lower() in PICTURE_SUFFIXES:
-        return [out if not number else out.with_stem(f"{out.stem}-{number + 1}") for number in range(len(seeds))]
-    if out.suffix and not out.is_dir():
-        raise InvalidRequest(
-            f"--out names {out}.", f"Wanted: a folder, or a file ending in {', '.join(PICTURE_SUFFIXES)}."
-        )
-    places: list[Path] = []
-    for seed in seeds:
-        names = (out / f"{seed}{f'-{n}' if n else ''}.{picture_format}" for n in range(1_000_000))
-        places.append(next(name for name in names if name not in places and not name.exists()))
-    return places
+        return True
+    if out.is_file() or (out.suffix and not out.is_dir()):
+        wanted = f"A folder, or a file that ends in {', '.join(PICTURE_SUFFIXES)}, was wanted."
+        raise InvalidRequest(f"--out names {out}.", wanted)
+    return False
 
 
 def list_models(paths: Paths, as_json: bool) -> int:

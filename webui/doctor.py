@@ -84,10 +84,10 @@ def examine_packages() -> list[Finding]:
             findings.append(Finding("Environment", str(venv)))
     found = environment.installed(folder)
     missing = environment.unmet([environment.LOCK], found)
-    if missing:
+    if missing and not any(finding.serious for finding in findings):
         text = f"{len(missing)} differ from the wanted versions: {environment.listing(missing)}"
         findings.append(Finding("Packages", text, "Run: python launch.py --repair", serious=True))
-    else:
+    elif not missing:
         findings.append(Finding("Packages", "all as in requirements.txt"))
     if "torchvision" in found:
         remedy = "Remove it (pip uninstall torchvision) if anything fails to import: its build must match torch's."
@@ -165,7 +165,13 @@ def examine_folders(paths: Paths) -> list[Finding]:
         files = [file for folder in folders for file in folder.rglob("*") if is_model(file)]
         if files or kind == "checkpoints":
             remedy = "" if files else f"Put a .safetensors file into {paths.models}."
-            findings.append(Finding(kind.replace("_", " ").capitalize(), f"{len(files)} in {joined(folders)}", remedy))
+            findings.append(
+                Finding(
+                    kind.replace("_", " ").capitalize(),
+                    f"{len(files)} in {joined(folders)}" if files else "none",
+                    remedy,
+                )
+            )
     return findings
 
 
