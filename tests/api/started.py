@@ -50,6 +50,7 @@ class Started:
     process: subprocess.Popen
     address: str
     lines: list[str]
+    folder: Path
     seconds: float  # from the start of the process to the line with the address
 
     def stop(self, how: int = signal.SIGTERM, timeout: float = 10.0) -> int:
@@ -91,7 +92,7 @@ def server(folder: Path, options: str = "nowebui=True", hook: str = HOOK) -> Ite
             lines.append(line.strip())
             if " at http" in line:
                 address = line.split(" at ")[1].strip()
-                yield Started(process, address, lines, time.monotonic() - began)
+                yield Started(process, address, lines, folder, time.monotonic() - began)
                 break
         else:
             raise AssertionError(f"it did not start: {lines} {(folder / 'errors.txt').read_text()}")

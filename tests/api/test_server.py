@@ -26,7 +26,6 @@ BODY = {"sampler_name": "Euler a", "width": 64, "height": 64, "steps": 3}
 def started(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     with server(folder) as running:
-        running.folder = folder
         yield running
         assert "REACHED" not in complaints(folder) and "Traceback" not in complaints(folder)
 
