@@ -108,12 +108,20 @@ def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
     options = house.options
     accounts, made_up = make_accounts(options.auth, options.api_auth, options.share or options.host not in LOOPBACK)
     app = make_application(Context(house.service, house.store, house.catalogue, house.for_worker))
-    for entry in ROUTES:
-        entry.value(app)
+    _add_extension_routes(app)
     if not options.nowebui:
         _add_page(app, house, accounts)
     hosts = HostNames(options.host, options.allow_hosts)
     return guarded(app, hosts, accounts), hosts, made_up
+
+
+def _add_extension_routes(app: FastAPI) -> None:
+    for entry in ROUTES:
+        try:
+            entry.value(app)
+        except Exception as error:
+            log.exception("the routes %s could not be added", entry.name)
+            print(f"The routes {entry.name!r} of an extension are off: {error}", file=sys.stderr)
 
 
 def _add_page(app: FastAPI, house: House, accounts: Accounts) -> None:
@@ -166,7 +174,9 @@ def _extensions(folders: tuple[Path, ...]) -> Extensions:
 def _bind(options: StartOptions) -> socket.socket:
     """Take the port before anything slow happens, so that a second start is told at once."""
     port = choose_port(options.host, options.port, 7861 if options.nowebui else 7860)
-    listener = socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    # With the protocol named, asyncio turns Nagle's algorithm off; without it every answer takes 40 ms longer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name != "nt":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

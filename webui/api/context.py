@@ -28,7 +28,7 @@ class Context:
     def change_settings(self, changes: Mapping[str, Any]) -> Settings:
         """Check and keep changes, and tell the worker. Raises SettingsError."""
         settings = self.store.change(changes)
-        self.catalogue.default = settings["checkpoint"] or None
+        self.catalogue.default = settings["checkpoint"]
         self.service.change_settings(self.for_worker(settings))
         return settings
 

@@ -35,7 +35,8 @@ def make_router(context: Context) -> APIRouter:
 
     @router.get("/sd-models")
     def models() -> list[dict[str, Any]]:
-        """Every checkpoint."""
+        """Every checkpoint that is there now."""
+        context.catalogue.refresh()
         return [_checkpoint(file) for file in context.catalogue.checkpoints()]
 
     @router.get("/progress")

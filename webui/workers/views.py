@@ -88,14 +88,17 @@ class RunningJob:
         self.results: list[ResultView] = []
         self.notes: list[str] = []
         self.interrupted = self.skipped = self.stopping = False
-        self._first: tuple[float, float] | None = None  # moment and progress of the first step, for the estimate
+        self._told: tuple[float, float] | None = None  # when the engine said how many seconds are left, and how many
+        self._first: tuple[float, float] | None = None  # moment and progress of the first step, where it does not say
 
     def progress(self) -> float:
         """Share of all batches' steps that are done."""
         return min(1.0, (self.batch + min(1.0, self.step / max(1, self.steps))) / self.batches)
 
     def eta(self) -> float | None:
-        """Seconds to go at the speed seen so far; None before two steps were seen."""
+        """Seconds to go: the engine's estimate, or by the speed seen so far; None before two steps were seen."""
+        if self._told is not None:
+            return max(0.0, self._told[1] - (time.monotonic() - self._told[0]))
         done = self.progress()
         if self._first is None or done <= self._first[1]:
             return None
@@ -118,6 +121,8 @@ class RunningJob:
         for name in ("stage", "step", "steps", "batch", "batches"):
             if message.get(name) is not None:
                 setattr(self, name, message[name])
+        if message.get("eta") is not None:
+            self._told = (time.monotonic(), message["eta"])
         if message.get("step") == 0:
             self.skipped = False  # another batch has begun
         if self._first is None and self.step > 0:
