@@ -1,0 +1,45 @@
+"""The page with the fake service behind it, on a port given on the command line."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
+
+from webui.ui.mount import Place, mount, prepare  # noqa: E402
+
+FOLDER = Path(tempfile.mkdtemp(prefix="emulsion-page-"))
+prepare(FOLDER / "cache")
+
+import uvicorn  # noqa: E402
+from fake_service import FakeService  # noqa: E402
+from fastapi import FastAPI  # noqa: E402
+from starlette.responses import JSONResponse  # noqa: E402
+
+from webui.paths import Paths  # noqa: E402
+from webui.settings import SettingsStore  # noqa: E402
+from webui.ui.page import build_page, page_options  # noqa: E402
+from webui.ui.routes import page_routes  # noqa: E402
+
+
+def main(port: int, step_seconds: float) -> None:
+    """Serve until killed. `/requests` tells what was submitted, and how many files Gradio keeps."""
+    service = FakeService(FOLDER, step_seconds)
+    store = SettingsStore(Paths(data=FOLDER / "data"))
+    app = FastAPI()
+
+    @app.get("/requests")
+    def requests() -> JSONResponse:
+        kept = [path.name for path in (FOLDER / "cache").rglob("*") if path.is_file()]
+        return JSONResponse({"requests": [request.to_json() for request in service.submitted], "kept": kept})
+
+    app.router.routes.extend(page_routes(service))  # type: ignore[arg-type]
+    page = build_page(service, store)  # type: ignore[arg-type]
+    mount(app, page, Place(FOLDER / "cache", port=port), page_options(store.settings))
+    uvicorn.run(app, port=port, log_level="warning", timeout_graceful_shutdown=1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.05)

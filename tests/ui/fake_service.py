@@ -1,0 +1,210 @@
+"""A job service without a queue file or a worker process: it draws gradients, one step at a time, in a thread."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
+
+from webui.engine.catalogue import CheckpointFile
+from webui.errors import NotFound, UnknownModel
+from webui.families.base import Defaults
+from webui.infotext import request_to_infotext
+from webui.request import GenerationRequest, check
+from webui.workers.views import JobView, ResultView, ServiceStatus
+
+SAMPLERS = ("Euler a", "Euler", "DPM++ 2M", "DPM++ SDE", "UniPC", "DDIM", "LCM")
+SCHEDULES = ("Automatic", "Karras", "Exponential", "SGM Uniform")
+NATIVE = {
+    "starter.safetensors": 128,
+    "painter-xl.safetensors": 1024,
+    "portrait.safetensors": 512,
+    "broken.safetensors": 0,
+}
+
+
+class FakeCatalogue:
+    """Three checkpoints of different native sizes, one that cannot be used, and one VAE."""
+
+    def __init__(self):
+        self.refreshed = 0
+
+    def refresh(self):
+        self.refreshed += 1
+
+    def checkpoints(self):
+        return [CheckpointFile(name, Path(name), 1, 1, "0123456789abcdef" * 4) for name in NATIVE]
+
+    def vaes(self):
+        return [CheckpointFile("soft.safetensors", Path("soft.safetensors"), 1, 1)]
+
+    def find(self, name):
+        return self._match(name, self.checkpoints())
+
+    def find_vae(self, name):
+        return self._match(name, self.vaes())
+
+    def facts(self, file):
+        if file.name == "broken.safetensors":
+            raise UnknownModel("broken.safetensors holds no network that is known.")
+        return SimpleNamespace(native_size=NATIVE[file.name], defaults=Defaults(steps=8, guidance_scale=5.0))
+
+    def _match(self, name, files):
+        for file in files:
+            if name is None or name.split(" [")[0] in (file.name, file.stem):
+                return file
+        raise NotFound(f"There is no model named {name!r}.")
+
+
+class FakeService:
+    """The parts of JobService that the page uses."""
+
+    def __init__(self, folder: Path, step_seconds: float = 0.05, catalogue: FakeCatalogue | None = None):
+        self.folder, self.step_seconds = folder, step_seconds
+        self.catalogue = catalogue or FakeCatalogue()
+        self.submitted: list[GenerationRequest] = []
+        self._views: dict[str, JobView] = {}
+        self._wishes: dict[str, set[str]] = {}
+        self._turn = threading.Lock()
+        self._numbers = itertools.count(1)
+
+    def checkpoints(self):
+        return self.catalogue.checkpoints()
+
+    def vaes(self):
+        return self.catalogue.vaes()
+
+    def names(self, kind, timeout=30.0):
+        return [{"name": name} for name in (SAMPLERS if kind == "samplers" else SCHEDULES)]
+
+    def status(self):
+        running = [view.id for view in self._views.values() if view.state == "running"]
+        return ServiceStatus("busy" if running else "idle", 0, running[0] if running else None)
+
+    def submit(self, request, client="", tab="txt2img"):
+        check(request)
+        job_id = f"fake-{time.time_ns()}-{next(self._numbers)}"
+        self.submitted.append(request)
+        self._wishes[job_id] = set()
+        self._views[job_id] = JobView(job_id, "waiting", tab, client, request, time.time(), position=1)
+        threading.Thread(target=self._run, args=(job_id,), daemon=True).start()
+        return job_id
+
+    def job(self, job_id):
+        if job_id not in self._views:
+            raise NotFound("There is no such job.")
+        return self._views[job_id]
+
+    def interrupt(self, job_id=None):
+        return self._wish(job_id, "interrupt")
+
+    def skip(self, job_id=None):
+        return self._wish(job_id, "skip")
+
+    def stop_after(self, job_id=None):
+        self._set(job_id, stopping=True)
+        return self._wish(job_id, "stop_after")
+
+    def _wish(self, job_id, name):
+        self._wishes[self.job(job_id).id].add(name)
+        return True
+
+    def _set(self, job_id, **changes):
+        self._views[job_id] = dataclasses.replace(self._views[job_id], **changes)
+
+    def _run(self, job_id):
+        with self._turn:
+            request = self._views[job_id].request
+            if "interrupt" in self._wishes[job_id]:
+                return self._set(job_id, state="cancelled", finished=time.time(), position=0)
+            self._set(job_id, state="running", started=time.time(), position=0, stage="load", batches=request.count)
+            if "fail" in request.prompt:
+                time.sleep(3 * self.step_seconds)
+                error = "The network gave no numbers. A checkpoint in half precision was found. Use another VAE."
+                return self._set(job_id, state="failed", finished=time.time(), error=error)
+            for batch in range(request.count):
+                if not self._batch(job_id, request, batch) or "stop_after" in self._wishes[job_id]:
+                    break
+            ended = "cancelled" if self._wishes[job_id] & {"interrupt", "stop_after"} else "done"
+            return self._set(job_id, state=ended, finished=time.time(), progress=1.0, preview=None)
+
+    def _batch(self, job_id, request, batch):
+        steps = request.passes[0].steps
+        began = time.monotonic()
+        for step in range(1, steps + 1):
+            time.sleep(self.step_seconds)
+            if "interrupt" in self._wishes[job_id]:
+                return False
+            if "skip" in self._wishes[job_id]:
+                self._wishes[job_id].discard("skip")
+                return True
+            done = (batch + step / steps) / request.count
+            left = (time.monotonic() - began) / step * (steps - step + (request.count - batch - 1) * steps)
+            self._set(
+                job_id,
+                stage="sample",
+                step=step,
+                steps=steps,
+                batch=batch,
+                progress=done,
+                eta=left,
+                preview=_jpeg(_drawing(request, batch, step / steps, 96)),
+                preview_id=self._views[job_id].preview_id + 1,
+            )
+        self._set(job_id, results=(*self._views[job_id].results, *self._pictures(job_id, request, batch)))
+        return True
+
+    def _pictures(self, job_id, request, batch):
+        results = []
+        for index in range(request.batch_size):
+            seed = (1234567 if request.seed < 0 else request.seed) + batch * request.batch_size + index
+            first = request.passes[0]
+            infotext = request_to_infotext(dataclasses.replace(request, seed=seed), {"Model hash": "0123456789"})
+            path = self.folder / f"{job_id}-{batch}-{index}.png"
+            info = PngInfo()
+            info.add_text("parameters", infotext)
+            _drawing(request, seed, 1.0, first.width).resize((first.width, first.height)).save(path, pnginfo=info)
+            results.append(ResultView(str(path), infotext, seed, first.width, first.height))
+        return results
+
+
+def _drawing(request, seed, share, size):
+    """A round apple on a soft ground that gains form as `share` goes to 1."""
+    size = max(32, min(size, 512))
+    hue = (len(request.prompt) * 23 + seed * 37) % 255
+    ground = Image.linear_gradient("L").resize((size, size))
+    picture = Image.merge(
+        "HSV",
+        (Image.new("L", (size, size), hue), Image.new("L", (size, size), 70), ground.point(lambda v: 255 - v // 5)),
+    )
+    picture = picture.convert("RGB")
+    pen = ImageDraw.Draw(picture)
+    radius = size * 0.3
+    centre = (size / 2, size * 0.54)
+    pen.ellipse((centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius), fill=(205, 48, 44))
+    pen.ellipse(
+        (centre[0] - radius * 0.6, centre[1] - radius * 0.7, centre[0] - radius * 0.1, centre[1] - radius * 0.3),
+        fill=(232, 104, 92),
+    )
+    pen.line(
+        (centre[0], centre[1] - radius * 0.9, centre[0] + radius * 0.2, centre[1] - radius * 1.4),
+        fill=(96, 62, 40),
+        width=max(2, size // 40),
+    )
+    if share < 1.0:
+        noise = Image.effect_noise((size, size), 90).convert("RGB")
+        picture = Image.blend(noise, picture, share)
+    return picture
+
+
+def _jpeg(picture):
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=75)
+    return stream.getvalue()

@@ -1,0 +1,161 @@
+"""What the page's buttons do on the server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.ui.fake_service import FakeService
+from webui.errors import InvalidRequest
+from webui.request import GenerationRequest, Pass, SamplerOptions
+from webui.settings import SettingsStore
+from webui.ui import actions
+from webui.ui.choices import menus, starting_values
+from webui.ui.fields import NAMES, default_values
+from webui.ui.targets import chosen_picture
+
+INFOTEXT = (
+    "a red apple\nNegative prompt: blurry\nSteps: 30, Sampler: DPM++ 2M Karras, CFG scale: 4.5, Seed: 42, "
+    "Size: 640x384, Model hash: 0123456789, Model: portrait, Clip skip: 2, ENSD: 31337, Face restoration: GFPGAN"
+)
+
+
+def done(service: FakeService, request: GenerationRequest) -> str:
+    """The id of a job that was run to its end."""
+    job_id = service.submit(request)
+    while not service.job(job_id).over:
+        pass
+    return job_id
+
+
+def test_a_filled_page_becomes_a_job(service: FakeService) -> None:
+    values = default_values() | {"prompt": "a red apple", "steps": 3}
+    ticket = json.loads(actions.submit(service, [values[name] for name in NAMES], "me"))  # type: ignore[arg-type]
+    view = service.job(ticket["job"])
+    assert (view.client, view.request.prompt, view.request.passes[0].steps) == ("me", "a red apple", 3)
+
+
+def test_a_page_that_cannot_be_used_says_found_wanted_and_what_to_do(service: FakeService) -> None:
+    values = default_values() | {"steps": 2000}
+    ticket = json.loads(actions.submit(service, [values[name] for name in NAMES], ""))  # type: ignore[arg-type]
+    assert ticket["error"]["found"] == "The number of steps is 2000."
+    assert ticket["error"]["wanted"] == "It must be from 1 to 1000."
+    assert service.submitted == []
+
+
+def test_a_pictures_settings_fill_the_fields(service: FakeService) -> None:
+    values = actions.read_settings(service, INFOTEXT, "en").values  # type: ignore[arg-type]
+    wanted = {
+        "prompt": "a red apple",
+        "negative_prompt": "blurry",
+        "steps": 30,
+        "sampler": "DPM++ 2M",
+        "schedule": "Karras",
+        "guidance_scale": 4.5,
+        "seed": "42",
+        "width": 640,
+        "height": 384,
+        "checkpoint": "portrait.safetensors",
+        "clip_skip": 2,
+        "noise_seed_delta": 31337,
+    }
+    assert {name: values[name] for name in wanted} == wanted
+
+
+def test_what_a_picture_says_and_the_page_cannot_do_is_named(service: FakeService) -> None:
+    report = json.loads(actions.read_settings(service, INFOTEXT, "en").report)  # type: ignore[arg-type]
+    assert "Face restoration" in report["notes"][-1]
+    assert "Model hash" not in report["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    ("field", "old", "new"),
+    [
+        ("checkpoint", "Model hash: 0123456789, Model: portrait", "Model: elsewhere"),
+        ("sampler", "DPM++ 2M Karras", "Nowhere"),
+    ],
+)
+def test_a_name_that_is_not_here_keeps_the_field_and_is_told(
+    service: FakeService, field: str, old: str, new: str
+) -> None:
+    read = actions.read_settings(service, INFOTEXT.replace(old, new), "en")  # type: ignore[arg-type]
+    assert field not in read.values
+    assert new.removeprefix("Model: ") in read.report
+
+
+def test_a_text_without_settings_is_a_prompt_and_nothing_else(service: FakeService) -> None:
+    assert actions.read_settings(service, "a red apple", "en").values == {"prompt": "a red apple"}  # type: ignore[arg-type]
+
+
+def test_reading_a_picture_leaves_the_numbers_of_batches_alone(service: FakeService) -> None:
+    values = actions.read_settings(service, INFOTEXT, "en").values  # type: ignore[arg-type]
+    assert not {"batch_size", "count", "save"} & set(values)
+
+
+def test_own_infotexts_give_the_same_request_back(service: FakeService) -> None:
+    options = SamplerOptions(eta=0.5, s_churn=2.0, discard_penultimate=True, sigma_min=0.1)
+    request = GenerationRequest(
+        prompt="a (red:1.2) apple",
+        seed=7,
+        clip_skip=2,
+        checkpoint="starter",
+        variation_seed=3,
+        variation_strength=0.2,
+        passes=(Pass(width=160, height=96, sampler="UniPC", steps=3, options=options),),
+    )
+    picture = service.job(done(service, request)).results[0]
+    values = actions.read_settings(service, picture.infotext, "en").values  # type: ignore[arg-type]
+    shown, _ = actions.page_values(service, request, "en")  # type: ignore[arg-type]
+    assert values == {name: value for name, value in shown.items() if name not in actions.NOT_OF_A_PICTURE}
+
+
+def test_a_reloaded_page_gets_the_fields_of_its_job(service: FakeService) -> None:
+    job_id = service.submit(GenerationRequest(prompt="a red apple", seed=-1))
+    values = actions.restore(service, job_id, "en")  # type: ignore[arg-type]
+    assert (values["prompt"], values["seed"]) == ("a red apple", "-1")
+    assert actions.restore(service, "unknown", "en") == {}  # type: ignore[arg-type]
+
+
+def test_the_page_starts_with_the_checkpoints_own_size_and_habits(service: FakeService, store: SettingsStore) -> None:
+    values = starting_values(service, store.settings)  # type: ignore[arg-type]
+    assert (values["checkpoint"], values["width"], values["steps"]) == ("starter.safetensors", 128, 8)
+
+
+def test_settings_decide_the_first_values(service: FakeService, store: SettingsStore) -> None:
+    changed = store.settings.changed({"checkpoint": "portrait", "clip_skip": 2, "s_churn": 3.0, "rho": 5.0})
+    values = starting_values(service, changed)  # type: ignore[arg-type]
+    assert [values[name] for name in ("checkpoint", "width", "clip_skip", "s_churn", "rho", "s_tmax")] == [
+        *("portrait.safetensors", 512, 2, 3.0, 5.0),
+        None,
+    ]
+
+
+def test_menus_speak_the_readers_language_and_keep_their_values(service: FakeService) -> None:
+    english, chinese = menus(service, "en"), menus(service, "zh-CN")  # type: ignore[arg-type]
+    assert dict(english["schedule"])["Automatic"] == dict(chinese["schedule"])["自动"] == "Automatic"
+    assert {name: [value for _, value in choices] for name, choices in english.items()} == {
+        name: [value for _, value in choices] for name, choices in chinese.items()
+    }
+
+
+def test_a_checkpoint_that_cannot_be_used_is_told_before_generating(service: FakeService) -> None:
+    found = actions.page_hints(service, "broken.safetensors", 128, 128, 7, "", "en")  # type: ignore[arg-type]
+    assert "holds no network that is known" in found[0]
+
+
+def test_a_folder_without_checkpoints_is_told(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "checkpoints", list)
+    assert "no checkpoint yet" in actions.page_hints(service, None, 1, 1, 7, "", "en")[0]  # type: ignore[arg-type]
+
+
+def test_the_picture_to_send_is_the_one_that_is_shown(service: FakeService) -> None:
+    job_id = done(service, GenerationRequest(prompt="apple", count=2, passes=(Pass(steps=1, width=64, height=64),)))
+    picture = chosen_picture(service, f"{job_id}/1")
+    assert picture.path == Path(service.job(job_id).results[1].path)
+    assert "apple" in picture.infotext
+    with pytest.raises(InvalidRequest, match="No picture is selected"):
+        chosen_picture(service, f"{job_id}/2")
+    with pytest.raises(InvalidRequest, match="No picture is selected"):
+        chosen_picture(service, "")

@@ -1,0 +1,116 @@
+"""The page's own small routes, asked directly."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from tests.ui.fake_service import FakeService
+from webui.request import GenerationRequest, Pass
+from webui.ui import routes
+
+
+@pytest.fixture
+def client(service: FakeService) -> TestClient:
+    """A client of the routes alone."""
+    return TestClient(Starlette(routes=list(routes.page_routes(service))))  # type: ignore[arg-type]
+
+
+def small(**changes: object) -> GenerationRequest:
+    """A request that is done in a moment."""
+    return GenerationRequest(prompt="apple", passes=(Pass(steps=2, width=64, height=64),), **changes)  # type: ignore[arg-type]
+
+
+def finished(client: TestClient, job_id: str) -> dict:
+    """The job's JSON once it is over."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        view = client.get(f"/ui/jobs/{job_id}").json()
+        if view["state"] not in ("waiting", "running"):
+            return view
+        time.sleep(0.01)
+    raise AssertionError("the job did not end")
+
+
+def test_a_job_tells_its_pictures_and_sends_them(client: TestClient, service: FakeService) -> None:
+    view = finished(client, service.submit(small(seed=5, batch_size=2)))
+    assert [picture["seed"] for picture in view["pictures"]] == ["5", "6"]
+    answer = client.get(f"/ui/jobs/{view['id']}/pictures/1")
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.content.startswith(b"\x89PNG")
+
+
+def test_only_pictures_that_the_page_does_not_have_are_told(client: TestClient, service: FakeService) -> None:
+    job_id = finished(client, service.submit(small(batch_size=2)))["id"]
+    assert [p["index"] for p in client.get(f"/ui/jobs/{job_id}?have=1").json()["pictures"]] == [1]
+    assert len(client.get(f"/ui/jobs/{job_id}?have=x").json()["pictures"]) == 2
+
+
+def test_a_running_job_shows_a_preview(client: TestClient, service: FakeService) -> None:
+    service.step_seconds = 0.1
+    job_id = service.submit(small())
+    end = time.monotonic() + 10
+    while not client.get(f"/ui/jobs/{job_id}").json()["preview"] and time.monotonic() < end:
+        time.sleep(0.01)
+    answer = client.get(f"/ui/jobs/{job_id}/preview")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.content.startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("path", ["jobs/nobody", "jobs/nobody/preview", "jobs/nobody/pictures/0"])
+def test_an_unknown_job_is_not_there(client: TestClient, path: str) -> None:
+    answer = client.get(f"/ui/{path}")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["found"]
+
+
+def test_a_picture_that_was_deleted_is_not_there(client: TestClient, service: FakeService) -> None:
+    job_id = finished(client, service.submit(small()))["id"]
+    for file in service.folder.glob("*.png"):
+        file.unlink()
+    assert client.get(f"/ui/jobs/{job_id}/pictures/0").status_code == 404
+
+
+def test_a_job_can_be_interrupted(client: TestClient, service: FakeService) -> None:
+    service.step_seconds = 0.1
+    job_id = service.submit(GenerationRequest(passes=(Pass(steps=100, width=64, height=64),)))
+    assert client.post(f"/ui/jobs/{job_id}/interrupt").json() == {"done": True}
+    assert finished(client, job_id)["state"] == "cancelled"
+
+
+def test_nothing_but_the_three_wishes_is_carried_out(client: TestClient, service: FakeService) -> None:
+    job_id = finished(client, service.submit(small()))["id"]
+    assert client.post(f"/ui/jobs/{job_id}/submit").status_code == 404
+    assert client.get(f"/ui/jobs/{job_id}/interrupt").status_code == 405
+
+
+def test_tokens_are_counted_as_the_text_encoder_reads_them(client: TestClient) -> None:
+    long = ", ".join(["apple"] * 40)
+    answer = client.post("/ui/tokens", json={"texts": ["a red apple", "", long, "a (red:1.3) apple <lora:x:1>"]})
+    assert answer.json()["counts"] == [[3, 75], [0, 75], [79, 150], [3, 75]]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"texts": "a"}', b'{"texts": [1]}', b"[" * 100_000, b"\xff"])
+def test_a_body_that_is_no_list_of_texts_is_refused(client: TestClient, body: bytes) -> None:
+    assert client.post("/ui/tokens", content=body).status_code == 422
+
+
+def test_a_pictures_settings_are_read(client: TestClient, service: FakeService) -> None:
+    view = finished(client, service.submit(small()))
+    picture = client.get(f"/ui/jobs/{view['id']}/pictures/0").content
+    assert client.post("/ui/settings", content=picture).json()["infotext"] == view["pictures"][0]["infotext"]
+
+
+def test_a_file_that_is_no_picture_is_told_in_words(client: TestClient) -> None:
+    answer = client.post("/ui/settings", content=b"no picture")
+    assert answer.status_code == 422
+    assert answer.json()["error"]["found"]
+
+
+def test_a_body_over_the_limit_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "TEXT_BYTES", 100)
+    assert client.post("/ui/tokens", json={"texts": ["a" * 200]}).status_code == 422

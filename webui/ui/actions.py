@@ -1,0 +1,142 @@
+"""What the page's buttons do on the server: make a request, read settings, answer questions about sizes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from webui.errors import EmulsionError
+from webui.infotext import infotext_to_request, read_infotext
+from webui.request import GenerationRequest, replace
+from webui.ui.choices import chosen, facts
+from webui.ui.fields import request_from_values, values_from_request
+from webui.ui.language import text
+from webui.ui.sizes import hints
+from webui.workers.service import JobService
+
+INFORMATIVE = ("Model hash", "VAE hash", "Version", "Lora hashes", "TI hashes", "Hashes")  # nothing to fill in
+NOT_OF_A_PICTURE = ("batch_size", "count", "save")  # infotexts are of one picture; these fields stay as they are
+
+
+def submit(service: JobService, values: Sequence[Any], client: str) -> str:
+    """Queue a filled page. Returns JSON: {"job": id}, or {"error": {"found", "wanted", "remedy"}}."""
+    try:
+        return json.dumps({"job": service.submit(request_from_values(values), client=client, tab="txt2img")})
+    except EmulsionError as error:
+        return json.dumps({"error": error_parts(error)}, ensure_ascii=False)
+
+
+def error_parts(error: EmulsionError) -> dict[str, str]:
+    """An error as the page shows it: what was found, what was wanted, what to do."""
+    return {"found": error.found, "wanted": error.wanted, "remedy": error.remedy}
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Values for the fields that a text names; `report` is JSON for the message under it."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    report: str = "{}"
+
+
+def read_settings(service: JobService, infotext: str, language: str) -> Filled:
+    """The fields that a picture's infotext stands for, with names of models mapped to the files that are here."""
+    try:
+        request, rest = infotext_to_request(infotext, lambda name: split_sampler(service, name))
+        values, notes = page_values(service, _with_hash(request, rest), language)
+    except EmulsionError as error:
+        return Filled(report=json.dumps({"error": error_parts(error)}, ensure_ascii=False))
+    for name in NOT_OF_A_PICTURE:
+        values.pop(name)
+    if not read_infotext(infotext).fields:  # a prompt and nothing else: the other fields stay
+        values = {name: values[name] for name in ("prompt", "negative_prompt") if values[name]}
+    left_out = [name for name in rest if name not in INFORMATIVE] + _parts_of_other_tabs(request)
+    if left_out:
+        notes.append(text(language, "read.unknown", names=", ".join(left_out)))
+    return Filled(values, json.dumps({"notes": [text(language, "read.done"), *notes]}, ensure_ascii=False))
+
+
+def _with_hash(request: GenerationRequest, rest: Mapping[str, str]) -> GenerationRequest:
+    """The request with its checkpoint's hash in the name, so that a renamed file is found too."""
+    if request.checkpoint is None or "Model hash" not in rest:
+        return request
+    return replace(request, checkpoint=f"{request.checkpoint} [{rest['Model hash']}]")
+
+
+def _parts_of_other_tabs(request: GenerationRequest) -> list[str]:
+    parts = ["Hires"] if len(request.passes) > 1 else []
+    parts += ["Denoising strength"] if request.passes[0].source == "image" else []
+    return parts + (["Styles"] if request.styles else [])
+
+
+def split_sampler(service: JobService, name: str) -> tuple[str, str]:
+    """ "DPM++ 2M Karras", as old programs wrote it, as sampler and schedule; any other name with "Automatic"."""
+    for schedule in service.names("schedules", 0.0):
+        for word in (schedule["name"], *schedule.get("aliases", ())):
+            if name.casefold().endswith(f" {word}".casefold()):
+                return name[: -len(word) - 1], str(schedule["name"])
+    return name, "Automatic"
+
+
+def known_name(service: JobService, kind: str, name: str) -> str | None:
+    """A sampler's or schedule's shown name from any of its spellings; None for one that is not here."""
+    for entry in service.names(kind, 0.0):
+        if name.casefold() in (word.casefold() for word in (entry["name"], *entry.get("aliases", ()))):
+            return str(entry["name"])
+    return None
+
+
+def page_values(service: JobService, request: GenerationRequest, language: str) -> tuple[dict[str, Any], list[str]]:
+    """What the fields show for a request. Names that are not here are left out, each with a note."""
+    values, notes = values_from_request(request), []
+    name = values.pop("checkpoint")
+    if name:
+        file = chosen(service, name)
+        if file is None:
+            notes.append(text(language, "read.checkpoint", name=name))
+        else:
+            values["checkpoint"] = file.name
+    for field_name, kind in (("sampler", "samplers"), ("schedule", "schedules")):
+        known = known_name(service, kind, values[field_name])
+        if known is None:
+            notes.append(text(language, f"read.{field_name}", name=values.pop(field_name)))
+        else:
+            values[field_name] = known
+    if values["vae"] not in ("Automatic", "None") and service.catalogue is not None:
+        try:
+            values["vae"] = service.catalogue.find_vae(values["vae"]).name
+        except EmulsionError:
+            notes.append(text(language, "read.vae", name=values["vae"]))
+            values["vae"] = "Automatic"
+    return values, notes
+
+
+def restore(service: JobService, job_id: str, language: str) -> dict[str, Any]:
+    """The fields as they were when a job was sent, for a page that was reloaded; nothing for an unknown job."""
+    if not job_id:
+        return {}
+    try:
+        values, _ = page_values(service, service.job(job_id).request, language)
+    except EmulsionError:
+        return {}
+    return values
+
+
+def page_hints(
+    service: JobService,
+    checkpoint: str | None,
+    width: float | None,
+    height: float | None,
+    scale: float | None,
+    negative: str | None,
+    language: str,
+) -> list[str]:
+    """Everything worth saying about the fields before the button is pressed."""
+    if not service.checkpoints():
+        return [text(language, "hint.no_checkpoint")]
+    known = facts(service, checkpoint)
+    if known.problem:
+        return [text(language, "hint.checkpoint", reason=known.problem)]
+    return hints(language, known.native_size, width, height, scale, negative or "")

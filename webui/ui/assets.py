@@ -1,0 +1,38 @@
+"""The page's own scripts, styles and pieces of HTML, read from `assets/`."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from webui.settings import Settings
+
+ASSETS = Path(__file__).parent / "assets"
+SCRIPTS = ("core.js", "jobs.js", "pictures.js", "prompt.js", "settings.js", "keys.js")  # in the order of their needs
+
+
+@functools.cache
+def asset(name: str) -> str:
+    """The text of one file."""
+    return (ASSETS / name).read_text("utf-8")
+
+
+def head(settings: Settings | None = None) -> str:
+    """Style and scripts for the page's head: within the page, so they are there before the first component is."""
+    scripts = [f"const emulsionDefaults = {script_json(defaults(settings))};", *(asset(name) for name in SCRIPTS)]
+    return f"<style>\n{asset('style.css')}</style>\n" + "\n".join(f"<script>\n{text}</script>" for text in scripts)
+
+
+def defaults(settings: Settings | None) -> dict[str, Any]:
+    """What the scripts have to know of the user's settings."""
+    current = settings or Settings()
+    return {name: current[name] for name in ("language", "theme", "weight_step", "network_weight_step")} | {
+        "delimiters": current["weight_delimiters"]
+    }
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand inside a script element."""
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")

@@ -1,0 +1,246 @@
+// What every other script uses: texts in the reader's language, requests to the page's own routes, and a way to act on
+// elements when Gradio brings them into the page (it does so late, and again when a closed part is opened).
+"use strict";
+
+window.emulsion = {};
+
+(() => {
+  const LANGUAGE_KEY = "emulsion.language";
+  const appearances = []; // [selector, function] of onAppear
+  let scheduled = false;
+  let languageModule = null;
+
+  // ---- elements ----
+
+  const one = (selector) => document.querySelector(selector);
+  const input = (id) => one(`#${id} textarea, #${id} input`);
+
+  // Calls `act(element)` once for each element that matches, now and later.
+  function onAppear(selector, act) {
+    appearances.push([selector, act, new WeakSet()]);
+    schedule();
+  }
+
+  function schedule() {
+    if (scheduled) return;
+    scheduled = true;
+    setTimeout(() => {
+      scheduled = false;
+      for (const [selector, act, seen] of appearances) {
+        for (const element of document.querySelectorAll(selector)) {
+          if (seen.has(element)) continue;
+          seen.add(element);
+          act(element);
+        }
+      }
+    }, 0);
+  }
+
+  // Sets a field as typing would, so that Gradio takes notice.
+  function setInput(element, value) {
+    const kind = element instanceof HTMLTextAreaElement ? HTMLTextAreaElement : HTMLInputElement;
+    Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(element, value);
+    element.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  // ---- browser storage, which private windows may refuse ----
+
+  function stored(area, key) {
+    try {
+      return window[area].getItem(key);
+    } catch {
+      return null;
+    }
+  }
+
+  function store(area, key, value) {
+    try {
+      window[area].setItem(key, value);
+    } catch {
+      // the page works without being remembered
+    }
+  }
+
+  // ---- language ----
+
+  const texts = () => window.gradio_config?.i18n_translations ?? {};
+
+  function closest(wanted) {
+    const known = Object.keys(texts());
+    const lower = (wanted ?? "").toLowerCase();
+    return (
+      known.find((name) => name.toLowerCase() === lower) ??
+      known.find((name) => lower && name.split("-")[0].toLowerCase() === lower.split("-")[0])
+    );
+  }
+
+  // What was chosen here, the address's ?__lang=, what was chosen before, the setting, the browser's languages, English:
+  // the first of them that is known.
+  function locale() {
+    const asked = new URLSearchParams(location.search).get("__lang");
+    const kept = stored("localStorage", LANGUAGE_KEY);
+    const wanted = [emulsion.chosenLanguage, asked, kept, emulsionDefaults.language, ...navigator.languages];
+    for (const name of wanted) {
+      const found = closest(name);
+      if (found) return found;
+    }
+    return "en";
+  }
+
+  function t(key, values = {}) {
+    const text = texts()[locale()]?.[key] ?? texts().en?.[key] ?? key;
+    return text.replace(/\{(\w+)\}/g, (place, name) => values[name] ?? place);
+  }
+
+  function translate(element) {
+    const { i18n, i18nTitle, i18nLabel } = element.dataset;
+    if (i18n) element.textContent = t(i18n);
+    if (i18nTitle) element.title = t(i18nTitle);
+    if (i18nLabel) element.setAttribute("aria-label", t(i18nLabel));
+  }
+
+  const TRANSLATED = "[data-i18n], [data-i18n-title], [data-i18n-label]";
+
+  // Gradio offers no way to set the language from outside; its settings menu calls this function of one of its modules.
+  async function tellGradio(name) {
+    if (!languageModule) {
+      const address = performance
+        .getEntriesByType("resource")
+        .map((entry) => entry.name)
+        .find((entry) => /\/assets\/core-[^/]+\.js$/.test(entry));
+      if (!address) return;
+      languageModule = await import(address);
+    }
+    languageModule.changeLocale?.(name);
+  }
+
+  function showLanguage() {
+    document.documentElement.lang = locale();
+    document.querySelectorAll(TRANSLATED).forEach(translate);
+    tellGradio(locale()).then(() => setTimeout(tooltips, 50));
+    document.dispatchEvent(new CustomEvent("emulsion:language"));
+  }
+
+  function chooseLanguage(name) {
+    emulsion.chosenLanguage = name;
+    store("localStorage", LANGUAGE_KEY, name);
+    showLanguage();
+    one("#em-translate")?.click();
+  }
+
+  function tooltips() {
+    for (const button of document.querySelectorAll(".em-icon")) button.title = button.textContent.trim();
+    const generate = one("#em-generate");
+    if (generate) generate.title = t("shortcuts.hint");
+  }
+
+  // ---- the page's own routes ----
+
+  class Refused extends Error {
+    constructor(status, parts) {
+      super(parts?.found ?? `HTTP ${status}`);
+      this.status = status;
+      this.parts = parts;
+    }
+  }
+
+  const address = (path) => new URL(`ui/${path}`, document.baseURI).href;
+
+  async function ask(path, options = {}) {
+    const answer = await fetch(address(path), options);
+    const body = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Refused(answer.status, body.error);
+    return body;
+  }
+
+  const send = (path, body) =>
+    ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body ?? {}) });
+
+  // ---- a message that goes away ----
+
+  function toast(lines, { action, act, bad = false } = {}) {
+    one(".em-toast")?.remove();
+    const box = document.createElement("div");
+    box.className = "em-toast";
+    box.classList.toggle("em-bad", bad);
+    box.setAttribute("role", bad ? "alert" : "status");
+    for (const line of lines.filter(Boolean)) {
+      const paragraph = document.createElement("p");
+      paragraph.textContent = line;
+      box.append(paragraph);
+    }
+    if (action) {
+      const button = document.createElement("button");
+      button.className = "em-button";
+      button.textContent = action;
+      button.onclick = () => (box.remove(), act());
+      box.append(button);
+    }
+    const close = document.createElement("button");
+    close.className = "em-close";
+    close.textContent = "×";
+    close.setAttribute("aria-label", t("button.close"));
+    close.onclick = () => box.remove();
+    box.append(close);
+    document.body.append(box);
+    setTimeout(() => box.remove(), bad || lines.length > 1 ? 15000 : 6000);
+  }
+
+  // ---- explanations: a small "?" beside each label shows Gradio's info text ----
+
+  function addHelp(info) {
+    const name = info.parentElement.querySelector("[data-testid='block-info'], .checkbox-container");
+    if (!name || name.querySelector(".em-help")) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "em-help";
+    button.textContent = "?";
+    button.dataset.i18nLabel = "button.help";
+    button.setAttribute("aria-expanded", "false");
+    translate(button);
+    button.onclick = (event) => {
+      event.preventDefault(); // a click on a label would go to its field
+      event.stopPropagation();
+      const open = !info.classList.contains("em-open");
+      closeHelp();
+      info.classList.toggle("em-open", open);
+      button.setAttribute("aria-expanded", String(open));
+    };
+    name.append(button);
+  }
+
+  function closeHelp() {
+    const open = document.querySelectorAll(".info-text.em-open");
+    open.forEach((info) => info.classList.remove("em-open"));
+    document.querySelectorAll(".em-help[aria-expanded=true]").forEach((b) => b.setAttribute("aria-expanded", "false"));
+    return open.length > 0;
+  }
+
+  // ---- theme: the setting, where the address does not say otherwise; else Gradio follows the system ----
+
+  function applyTheme() {
+    if (emulsionDefaults.theme === "auto" || new URLSearchParams(location.search).has("__theme")) return;
+    document.body.classList.toggle("dark", emulsionDefaults.theme === "dark");
+  }
+
+  // ---- start ----
+
+  function fillLanguages(select) {
+    for (const [name, own] of Object.entries(texts())) select.add(new Option(own["language.name"], name));
+    select.value = locale();
+    select.onchange = () => chooseLanguage(select.value);
+  }
+
+  Object.assign(emulsion, { one, input, onAppear, setInput, stored, store, locale, t, ask, send, address, toast, closeHelp });
+
+  onAppear(TRANSLATED, translate);
+  onAppear(".em-icon", tooltips);
+  onAppear(".info-text", addHelp);
+  onAppear("#em-language", fillLanguages);
+  document.addEventListener("click", (event) => event.target.closest(".em-help, .info-text") || closeHelp());
+  const asked = closest(new URLSearchParams(location.search).get("__lang"));
+  if (asked) store("localStorage", LANGUAGE_KEY, asked);
+  new MutationObserver(schedule).observe(document.documentElement, { childList: true, subtree: true });
+  applyTheme();
+  showLanguage();
+})();

@@ -1,0 +1,161 @@
+"""The whole page: quick settings, tabs, and the events that belong to no single tab."""
+
+from __future__ import annotations
+
+import html
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read at Gradio's import: it must not call home
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from webui.settings import Settings, SettingsStore
+from webui.ui import actions
+from webui.ui.assets import ASSETS, asset, head
+from webui.ui.choices import DEFAULT_NATIVE, facts, menus, starting_values
+from webui.ui.components import icon_button, menu, slider
+from webui.ui.fields import NAMES
+from webui.ui.language import label, translations
+from webui.ui.sizes import follow, preset_name, presets
+from webui.ui.targets import Target
+from webui.ui.theme import theme
+from webui.ui.txt2img import (
+    QUIET,
+    Txt2Img,
+    build_txt2img,
+    size_choice,
+    wire_generate,
+    wire_small_buttons,
+    wire_targets,
+)
+from webui.workers.service import JobService
+
+KEEP_UPLOADS = (3600, 86400)  # Gradio looks every hour for files of its own that are older than a day
+NAMES_TIMEOUT = 30.0  # seconds that a page waits for the first start of the worker to list its samplers
+
+Updates = dict[Any, Any]
+
+
+def build_page(service: JobService, settings: SettingsStore, targets: Sequence[Target] = ()) -> gr.Blocks:
+    """The page as Gradio blocks, not yet mounted; mount it with `page_options()`.
+
+    `service` answers every question and takes the jobs, `settings` give the first values of the fields, and `targets`
+    are places that a finished picture can be sent to. The routes of `routes.page_routes` must stand on the same site.
+    """
+    values = starting_values(service, settings.settings)
+    choices = menus(service, "en")
+    native = facts(service, values["checkpoint"]).native_size or DEFAULT_NATIVE
+    with gr.Blocks(title="Emulsion", analytics_enabled=False, fill_width=True, delete_cache=KEEP_UPLOADS) as page:
+        with gr.Row(elem_id="em-top"):
+            gr.HTML(asset("brand.html"), elem_id="em-brand-frame", apply_default_css=False)
+            with gr.Row(elem_id="em-quick"):
+                quick: dict[str, Component] = {
+                    "checkpoint": menu("checkpoint", values["checkpoint"], choices["checkpoint"])
+                }
+                refresh = icon_button("button.refresh", "refresh", elem_id="em-refresh")
+                quick["vae"] = menu("vae", values["vae"], choices["vae"])
+                quick["clip_skip"] = slider("clip_skip", values["clip_skip"], 1, 12, 1)
+            gr.HTML(asset("language.html"), elem_id="em-language-frame", apply_default_css=False)
+        with gr.Tabs(elem_id="em-tabs"):
+            with gr.Tab(label("tab.txt2img"), id="txt2img"):
+                tab = build_txt2img(quick, values, choices, native)
+                wire_targets(tab, service, targets)
+        wire_small_buttons(tab)
+        wire_generate(tab, service)
+        _wire(page, tab, service, settings, refresh, native)
+    return page
+
+
+def page_options(settings: Settings | None = None) -> dict[str, Any]:
+    """Arguments for `gr.mount_gradio_app` that belong to the page: look, scripts and texts.
+
+    `settings` carry the language and the theme for readers who have not chosen their own.
+    """
+    return {
+        "theme": theme(),
+        "head": head(settings),
+        "i18n": translations(),
+        "footer_links": [],
+        "show_error": False,  # texts of foreign exceptions name files of the server; ours are shown by the page itself
+        "favicon_path": str(ASSETS / "icon.svg"),
+    }
+
+
+def _wire(
+    page: gr.Blocks, tab: Txt2Img, service: JobService, settings: SettingsStore, refresh: gr.Button, native: int
+) -> None:
+    language = gr.Textbox("en", visible="hidden")
+    report = gr.Textbox(visible="hidden")
+    natives = gr.State(native)  # the native size that the size fields were last fitted to
+    translate = gr.Button(visible="hidden", elem_id="em-translate")
+    fill = gr.Button(visible="hidden", elem_id="em-fill")
+    fields: Mapping[str, Any] = tab.fields  # of kinds that have the events used below
+    inputs = tab.inputs()
+    menu_fields = [fields[name] for name in menus(service, "en")]
+    size_fields = [fields["width"], fields["height"]]
+    hint_inputs = [fields["checkpoint"], *size_fields, fields["guidance_scale"], fields["negative_prompt"], language]
+
+    def opened(language: str, job_id: str) -> Updates:
+        values = starting_values(service, settings.settings) | actions.restore(service, job_id, language)
+        updates = {fields[name]: gr.update(value=values[name]) for name in NAMES}
+        for name, choices in menus(service, language).items():
+            updates[fields[name]] = gr.update(choices=choices, value=values[name])
+        return updates
+
+    def names_ready(language: str) -> list[Any]:
+        return [gr.update(choices=choices) for choices in menus(service, language, NAMES_TIMEOUT).values()]
+
+    def refreshed(language: str) -> list[Any]:
+        if service.catalogue is not None:
+            service.catalogue.refresh()
+        return [gr.update(choices=choices) for choices in menus(service, language).values()]
+
+    def hinted(checkpoint: str, width: int, height: int, scale: float, negative: str, language: str) -> list[Any]:
+        found = actions.page_hints(service, checkpoint, width, height, scale, negative, language)
+        sizes = presets(facts(service, checkpoint).native_size or DEFAULT_NATIVE)
+        value = preset_name((width, height)) if (width, height) in sizes else None
+        return [hint_list(found), gr.update(choices=[size_choice(size) for size in sizes], value=value)]
+
+    def fitted(checkpoint: str, width: int, height: int, before: int) -> list[Any]:
+        after = facts(service, checkpoint).native_size or before
+        return [*follow(width, height, before, after), after]
+
+    def filled(text: str, language: str) -> Updates:
+        read = actions.read_settings(service, text, language)
+        return {report: read.report} | {fields[name]: gr.update(value=value) for name, value in read.values.items()}
+
+    where = "() => [emulsion.locale()]"
+    js = "() => [emulsion.locale(), emulsion.jobs.last()]"
+    loaded = page.load(opened, [language, report], inputs, js=js, **QUIET)
+    loaded.then(names_ready, [language], menu_fields, js=where, **QUIET)
+    translate.click(refreshed, [language], menu_fields, js=where, **QUIET).then(
+        hinted, hint_inputs, [tab.hint, tab.preset], js=_WITH_LANGUAGE, **QUIET
+    )
+    refresh.click(refreshed, [language], menu_fields, js=where, **QUIET)
+    fields["checkpoint"].input(fitted, [fields["checkpoint"], *size_fields, natives], [*size_fields, natives], **QUIET)
+    triggers = [fields[name].change for name in ("checkpoint", "width", "height", "guidance_scale")]
+    gr.on(
+        [*triggers, fields["negative_prompt"].blur, page.load],
+        hinted,
+        hint_inputs,
+        [tab.hint, tab.preset],
+        js=_WITH_LANGUAGE,
+        trigger_mode="always_last",
+        **QUIET,
+    )
+    take = "() => [emulsion.settings.taken(), emulsion.locale()]"
+    fill.click(filled, [report, language], [*inputs, report], js=take, **QUIET).success(
+        None, [report], None, js="(report) => emulsion.settings.filled(report)", **QUIET
+    )
+
+
+_WITH_LANGUAGE = "(...values) => [...values.slice(0, -1), emulsion.locale()]"
+
+
+def hint_list(sentences: Sequence[str]) -> str:
+    """Hints as HTML; the sentences may hold file names, so they are escaped."""
+    return "".join(f'<p class="em-hint">{html.escape(sentence)}</p>' for sentence in sentences)

@@ -1,0 +1,149 @@
+"""Small routes that only the page uses: a job's progress, previews and pictures, token counts, settings in a picture.
+
+The scripts of the page ask them directly, so that a preview is one small picture and not a component update, nothing is
+copied into temporary files, and a reloaded page finds its job again. Job ids cannot be guessed; whoever has one may see
+the job. A login has to be checked in front of these routes, as Gradio's own covers Gradio's routes only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import mimetypes
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from webui.errors import EmulsionError, InvalidRequest, NotFound
+from webui.text.chunks import count_tokens
+from webui.text.tokenizers import clip_tokenizer
+from webui.ui.actions import error_parts
+from webui.workers.service import JobService
+from webui.workers.views import JobView
+
+PREFIX = "/ui"
+PICTURE_BYTES = 64 << 20  # of a picture whose settings are read
+TEXT_BYTES = 2 << 20  # of prompts whose tokens are counted
+WISHES = ("interrupt", "skip", "stop_after")
+PRIVATE = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def page_routes(service: JobService) -> list[Route]:
+    """The routes to put in front of the mounted page."""
+    job = f"{PREFIX}/jobs/{{job_id}}"
+    return [
+        Route(job, _answer(functools.partial(_job, service)), methods=["GET"]),
+        Route(f"{job}/preview", _answer(functools.partial(_preview, service)), methods=["GET"]),
+        Route(f"{job}/pictures/{{index:int}}", _answer(functools.partial(_picture, service)), methods=["GET"]),
+        Route(f"{job}/{{wish}}", _answer(functools.partial(_wish, service)), methods=["POST"]),
+        Route(f"{PREFIX}/tokens", _answer(_tokens), methods=["POST"]),
+        Route(f"{PREFIX}/settings", _answer(_settings), methods=["POST"]),
+    ]
+
+
+def job_json(view: JobView, have: int, worker: str, problem: str | None) -> dict[str, Any]:
+    """A job for the page. `have`: how many of its pictures the page knows already."""
+    names = ("id", "state", "position", "progress", "eta", "stage", "step", "steps", "batch", "batches", "stopping")
+    body: dict[str, Any] = {name: getattr(view, name) for name in names}
+    body["preview"] = view.preview_id if view.preview is not None else 0
+    body["seconds"] = view.finished - view.started if view.finished and view.started else None
+    body["pictures"] = [
+        {
+            "index": index,
+            "name": Path(result.path).name,
+            "infotext": result.infotext,
+            "seed": str(result.seed),  # as text: a browser's numbers are exact to 2^53 only
+            "variationSeed": str(result.facts.get("variation_seed", "")),
+            "width": result.width,
+            "height": result.height,
+        }
+        for index, result in enumerate(view.results)
+        if index >= have
+    ]
+    body |= {"notes": list(view.notes), "error": view.error, "worker": worker, "workerError": problem}
+    return body
+
+
+def _answer(handle: Callable[[Request], Awaitable[Response]]) -> Answer:
+    async def answer(request: Request) -> Response:
+        try:
+            return await handle(request)
+        except EmulsionError as error:
+            return JSONResponse({"error": error_parts(error)}, error.status)
+
+    return answer
+
+
+async def _job(service: JobService, request: Request) -> Response:
+    have = request.query_params.get("have", "0")
+    view = await asyncio.to_thread(service.job, request.path_params["job_id"])
+    status = service.status()
+    body = job_json(view, int(have) if have.isdecimal() and len(have) < 9 else 0, status.worker, status.error)
+    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+
+async def _preview(service: JobService, request: Request) -> Response:
+    view = await asyncio.to_thread(service.job, request.path_params["job_id"])
+    if view.preview is None:
+        raise NotFound("The job has no preview just now.")
+    kind = (
+        "image/png" if view.preview[:4] == b"\x89PNG" else "image/webp" if view.preview[:4] == b"RIFF" else "image/jpeg"
+    )
+    return Response(view.preview, media_type=kind, headers={**PRIVATE, "Cache-Control": "no-store"})
+
+
+async def _picture(service: JobService, request: Request) -> Response:
+    view = await asyncio.to_thread(service.job, request.path_params["job_id"])
+    index = request.path_params["index"]
+    if index >= len(view.results) or not Path(view.results[index].path).is_file():
+        raise NotFound(f"Picture {index + 1} of the job is not there.", "", "It was moved or cleared away.")
+    path = Path(view.results[index].path)
+    return FileResponse(path, media_type=mimetypes.guess_type(path.name)[0] or "image/png", headers=PRIVATE)
+
+
+async def _wish(service: JobService, request: Request) -> Response:
+    wish = request.path_params["wish"]
+    if wish not in WISHES:
+        raise NotFound(f"A job cannot {wish!r}.", f"It can {', '.join(WISHES)}.")
+    done = await asyncio.to_thread(getattr(service, wish), request.path_params["job_id"])
+    return JSONResponse({"done": done})
+
+
+async def _tokens(request: Request) -> Response:
+    texts = _texts(await _body(request, TEXT_BYTES))
+    tokenizer = await asyncio.to_thread(clip_tokenizer)
+    counts = [await asyncio.to_thread(count_tokens, text, tokenizer) for text in texts]
+    return JSONResponse({"counts": counts})
+
+
+async def _settings(request: Request) -> Response:
+    from webui.imaging.metadata import read_metadata  # brings Pillow, which the page does not need to start
+
+    found = await asyncio.to_thread(read_metadata, await _body(request, PICTURE_BYTES))
+    return JSONResponse({"infotext": found.infotext or ""})
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > limit:
+            raise InvalidRequest(f"The file is over {limit >> 20} MB.", "A smaller one was wanted.")
+    return bytes(data)
+
+
+def _texts(body: bytes) -> list[str]:
+    try:
+        texts = json.loads(body)["texts"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise InvalidRequest("The body is not JSON with a list named texts.") from None
+    if not isinstance(texts, list) or len(texts) > 8 or not all(isinstance(text, str) for text in texts):
+        raise InvalidRequest("texts is not a list of at most 8 texts.")
+    return texts

@@ -1,0 +1,215 @@
+"""The txt2img tab: its layout, and what happens when something on it is pressed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from webui.errors import EmulsionError
+from webui.ui import actions
+from webui.ui.assets import asset
+from webui.ui.choices import Choices
+from webui.ui.components import checkbox, icon_button, line, menu, number, slider
+from webui.ui.fields import NAMES
+from webui.ui.language import label
+from webui.ui.sizes import preset_name, presets
+from webui.ui.targets import Target, chosen_picture
+from webui.workers.service import JobService
+
+# Events that only hand plain data over: no queue, no spinner, no name in the HTTP interface.
+QUIET: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+@dataclass(frozen=True)
+class Txt2Img:
+    """The parts of the tab that the page wires up. `fields` holds every input by its name in `fields.PLACES`."""
+
+    fields: Mapping[str, Component]
+    preset: gr.Radio
+    swap: gr.Button
+    seed_buttons: tuple[gr.Button, gr.Button, gr.Button, gr.Button]
+    generate: gr.Button
+    hint: gr.HTML
+    send_row: gr.Row
+
+    def inputs(self) -> list[Component]:
+        """The inputs in the order that `request_from_values` expects."""
+        return [self.fields[name] for name in NAMES]
+
+
+def build_txt2img(
+    quick: Mapping[str, Component], values: Mapping[str, Any], choices: Mapping[str, Choices], native: int
+) -> Txt2Img:
+    """Lay the tab out inside an open `gr.Tab`. `quick` are the fields that stand above the tabs."""
+    fields: dict[str, Component] = dict(quick)
+    with gr.Row(elem_id="em-main"):
+        with gr.Column(elem_id="em-words"):
+            generate = _words(fields, values)
+        with gr.Column(elem_id="em-outcome"):
+            gr.HTML(asset("result.html"), elem_id="em-result-frame", apply_default_css=False)
+            send_row = gr.Row(elem_id="em-send", visible=False)
+        with gr.Column(elem_id="em-settings"):
+            preset, swap, seed_buttons, hint = _settings(fields, values, choices, native)
+    return Txt2Img(fields, preset, swap, seed_buttons, generate, hint, send_row)
+
+
+def _words(fields: dict[str, Component], values: Mapping[str, Any]) -> gr.Button:
+    for name, lines in (("prompt", 3), ("negative_prompt", 2)):
+        fields[name] = gr.Textbox(
+            values[name],
+            label=label(f"field.{name}.label"),
+            info=label(f"field.{name}.info"),
+            placeholder=label(f"field.{name}.placeholder"),
+            lines=lines,
+            max_lines=12,
+            elem_id=f"em-{name.replace('_', '-')}",
+            elem_classes=["em-prompt"],
+        )
+    with gr.Row(elem_id="em-run"):
+        generate = gr.Button(label("button.generate"), variant="primary", elem_id="em-generate", min_width=140)
+        gr.HTML(asset("run.html"), elem_id="em-run-more", apply_default_css=False)
+    return generate
+
+
+def _settings(
+    fields: dict[str, Component], values: Mapping[str, Any], choices: Mapping[str, Choices], native: int
+) -> tuple[gr.Radio, gr.Button, tuple[gr.Button, gr.Button, gr.Button, gr.Button], gr.HTML]:
+    with gr.Column(elem_classes=["em-card"]):
+        with gr.Row(elem_classes=["em-pair"]):
+            fields["sampler"] = menu("sampler", values["sampler"], choices["sampler"])
+            fields["schedule"] = menu("schedule", values["schedule"], choices["schedule"])
+        with gr.Row(elem_classes=["em-pair"]):
+            fields["steps"] = slider("steps", values["steps"], 1, 150, 1)
+            fields["guidance_scale"] = slider("guidance_scale", values["guidance_scale"], 1, 30, 0.5)
+        with gr.Row(elem_classes=["em-size"]):
+            fields["width"] = number("width", values["width"], precision=0, minimum=16, maximum=16384, step=8)
+            swap = icon_button("button.swap", "swap", elem_id="em-swap")
+            fields["height"] = number("height", values["height"], precision=0, minimum=16, maximum=16384, step=8)
+        preset = gr.Radio(
+            [size_choice(size) for size in presets(native)],
+            value=preset_name((values["width"], values["height"])),
+            label=label("field.preset.label"),
+            elem_id="em-preset",
+        )
+        hint = gr.HTML("", elem_id="em-hint", apply_default_css=False)
+        with gr.Row(elem_classes=["em-pair"]):
+            fields["batch_size"] = slider("batch_size", values["batch_size"], 1, 16, 1)
+            fields["count"] = slider("count", values["count"], 1, 100, 1)
+        with gr.Row(elem_classes=["em-seed"]):
+            fields["seed"] = line("seed", values["seed"], scale=1)
+            random = icon_button("button.random", "dice", elem_id="em-random")
+            reuse = icon_button("button.reuse", "reuse", elem_id="em-reuse")
+    with gr.Column(elem_classes=["em-card", "em-folds"]):
+        with gr.Accordion(label("group.variation"), open=False, elem_id="em-variation"):
+            others = _variation(fields, values)
+        with gr.Accordion(label("group.guidance"), open=False, elem_id="em-guidance"):
+            _guidance(fields, values)
+        with gr.Accordion(label("group.sampling"), open=False, elem_id="em-sampling"):
+            _sampling(fields, values, choices)
+        with gr.Accordion(label("group.reading"), open=False, elem_id="em-reading"):
+            _reading(fields, values, choices)
+    return preset, swap, (random, reuse, *others), hint
+
+
+def _variation(fields: dict[str, Component], values: Mapping[str, Any]) -> tuple[gr.Button, gr.Button]:
+    with gr.Row(elem_classes=["em-seed"]):
+        fields["variation_seed"] = line("variation_seed", values["variation_seed"], scale=1)
+        random = icon_button("button.random_variation", "dice", elem_id="em-random-variation")
+        reuse = icon_button("button.reuse_variation", "reuse", elem_id="em-reuse-variation")
+    fields["variation_strength"] = slider("variation_strength", values["variation_strength"], 0, 1, 0.01)
+    with gr.Row(elem_classes=["em-pair"]):
+        for name in ("resize_from_width", "resize_from_height"):
+            fields[name] = number(name, values[name], precision=0, minimum=0, maximum=16384, step=8)
+    return random, reuse
+
+
+def _guidance(fields: dict[str, Component], values: Mapping[str, Any]) -> None:
+    for pair in (("guidance_start", "guidance_end"), ("guidance_rescale", "skip_early")):
+        with gr.Row(elem_classes=["em-pair"]):
+            for name in pair:
+                fields[name] = slider(name, values[name], 0, 1, 0.01)
+    fields["minimum_sigma"] = slider("minimum_sigma", values["minimum_sigma"], 0, 15, 0.01)
+
+
+def _sampling(fields: dict[str, Component], values: Mapping[str, Any], choices: Mapping[str, Choices]) -> None:
+    pairs = (("eta", "s_noise"), ("s_churn", "noise_seed_delta"), ("s_tmin", "s_tmax"), ("sigma_min", "sigma_max"))
+    for pair in pairs:
+        with gr.Row(elem_classes=["em-pair"]):
+            for name in pair:
+                whole = 0 if name == "noise_seed_delta" else None
+                fields[name] = number(name, values[name], precision=whole, minimum=0)
+    with gr.Row(elem_classes=["em-pair"]):
+        fields["rho"] = number("rho", values["rho"], minimum=0)
+        name = "discard_penultimate"
+        fields[name] = menu(name, values[name], choices[name], filterable=False)
+
+
+def _reading(fields: dict[str, Component], values: Mapping[str, Any], choices: Mapping[str, Choices]) -> None:
+    with gr.Row(elem_classes=["em-pair"]):
+        for name in ("emphasis", "noise_source"):
+            fields[name] = menu(name, values[name], choices[name], filterable=False)
+    fields["comma_backtrack"] = slider("comma_backtrack", values["comma_backtrack"], 0, 74, 1)
+    with gr.Row(elem_classes=["em-pair"]):
+        for name in ("tiling", "save"):
+            fields[name] = checkbox(name, values[name])
+
+
+def size_choice(size: tuple[int, int]) -> tuple[str, str]:
+    """A size's button: "768 × 512" and its value."""
+    return f"{size[0]} × {size[1]}", preset_name(size)
+
+
+def wire_small_buttons(tab: Txt2Img) -> None:
+    """Swap, presets and seed buttons: all in the browser, nothing is sent."""
+    width, height = tab.fields["width"], tab.fields["height"]
+    alone: dict[str, Any] = {"fn": None, **QUIET}
+    tab.swap.click(inputs=[width, height], outputs=[width, height], js="(w, h) => [h, w]", **alone)
+    tab.preset.input(inputs=[tab.preset], outputs=[width, height], js="(p) => p.split('x').map(Number)", **alone)
+    random, reuse, random_variation, reuse_variation = tab.seed_buttons
+    for seed, fresh, again, kind in (
+        (tab.fields["seed"], random, reuse, "seed"),
+        (tab.fields["variation_seed"], random_variation, reuse_variation, "variationSeed"),
+    ):
+        fresh.click(outputs=[seed], js="() => '-1'", **alone)
+        again.click(inputs=[seed], outputs=[seed], js=f"(old) => emulsion.jobs.seedOfShown('{kind}', old)", **alone)
+
+
+def wire_generate(tab: Txt2Img, service: JobService) -> None:
+    """Send the fields; the browser then follows the job by itself."""
+    ticket = gr.Textbox(visible="hidden", elem_id="em-ticket")
+
+    def submit(request: gr.Request, *values: Any) -> str:
+        return actions.submit(service, values, client_of(request))
+
+    sent = tab.generate.click(submit, tab.inputs(), ticket, trigger_mode="multiple", **QUIET)
+    sent.success(None, [ticket], None, js="(ticket) => emulsion.jobs.follow(ticket)", **QUIET)
+    sent.failure(None, None, None, js="() => emulsion.jobs.notSent()", **QUIET)
+
+
+def wire_targets(tab: Txt2Img, service: JobService, targets: Sequence[Target]) -> None:
+    """One button under the picture for each target; without targets there is no row."""
+    if not targets:
+        return
+    tab.send_row.visible = True
+    with tab.send_row:
+        selection = gr.Textbox(visible="hidden")
+        for target in targets:
+            button = gr.Button(label(target.label_key), elem_id=f"em-send-{target.name}", size="sm")
+
+            def receive(chosen: str, target: Target = target) -> Sequence[Any]:
+                try:
+                    return target.receive(chosen_picture(service, chosen))
+                except EmulsionError as error:
+                    raise gr.Error(str(error)) from None
+
+            js = "() => [emulsion.jobs.selection()]"
+            button.click(receive, [selection], list(target.outputs), js=js, show_progress="hidden", queue=False)
+
+
+def client_of(request: gr.Request) -> str:
+    """Whose turn it is in the queue: the user's name after a login, else the address."""
+    return request.username or (request.client.host if request.client else "")
