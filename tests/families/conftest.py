@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tiny import Tiny, build
+
+from tests.families.tiny import Tiny, build
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,10 +18,12 @@ from webui.families.vae import doubt, sidecar_vae
 from webui.nn.clip import ClipText, ClipTextConfig
 from webui.nn.unet import UNet, UNetConfig
 from webui.nn.vae import Autoencoder, AutoencoderConfig
+from webui.weights.assign import without_memory
 from webui.weights.header import read_header
 from webui.weights.reader import open_weights
 from webui.weights.save import save_safetensors
 
+ROOT = Path(__file__).parents[2]
 CPU, F32 = torch.device("cpu"), torch.float32
 NAMES = ("sd1", "sd2", "sdxl", "sdxl-refiner")
 
@@ -110,19 +115,20 @@ def test_a_lightning_checkpoint_gives_its_last_weights_or_its_averages(tiny, tmp
     assert last.unused == ()
 
 
-def starter(folder, channels=96, width=192):
+@pytest.fixture(scope="module")
+def starter(tmp_path_factory):
     """A checkpoint of the starter's make: fewer levels, narrow text encoder, one residual block a level in the VAE."""
-    torch.manual_seed(0)
-    unet = UNet(UNetConfig.regular(channels, (1, 2, 3), (1, 1, 1), 1, 2, context_width=width))
-    vae = Autoencoder(AutoencoderConfig(channels=32, multipliers=(1, 2, 4, 4), blocks=1))
-    text = ClipText(ClipTextConfig(width=width, layers=4, heads=width // 64, hidden=4 * width))
-    prefixes = (
-        ("model.diffusion_model.", unet),
-        ("first_stage_model.", vae),
-        ("cond_stage_model.transformer.text_model.", text),
-    )
+    folder, width = tmp_path_factory.mktemp("starter"), 192
+    with without_memory():
+        unet = UNet(UNetConfig.regular(96, (1, 2, 3), (1, 1, 1), 1, 2, context_width=width))
+        vae = Autoencoder(AutoencoderConfig(channels=32, multipliers=(1, 2, 4, 4), blocks=1))
+        text = ClipText(ClipTextConfig(width=width, layers=4, heads=width // 64, hidden=4 * width))
+    generator = torch.Generator().manual_seed(0)
+    prefixes = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer.text_model.")
     state = {
-        prefix + name: tensor.half() for prefix, module in prefixes for name, tensor in module.state_dict().items()
+        prefix + name: (torch.randn(tensor.shape, generator=generator) * 0.02).half()
+        for prefix, module in zip(prefixes, (unet, vae, text), strict=True)
+        for name, tensor in module.state_dict().items()
     }
     state["cond_stage_model.transformer.text_model.embeddings.position_ids"] = (
         torch.arange(77).view(1, 77).float() + 0.01
@@ -131,8 +137,8 @@ def starter(folder, channels=96, width=192):
     return folder / "starter.safetensors"
 
 
-def test_a_narrower_net_of_the_same_shape_is_read_off_its_file(tmp_path):
-    model = loaded(starter(tmp_path))
+def test_a_narrower_net_of_the_same_shape_is_read_off_its_file(starter):
+    model = loaded(starter)
     assert model.facts.family == "sd1" and model.facts.native_size == 128 and model.facts.factor == 8
     assert model.unet.config.channels == 96 and model.facts.context_width == 192
     assert [c.context.shape for c in model.encode(["a red apple"])] == [(1, 77, 192)]
@@ -156,6 +162,25 @@ def test_a_half_renamed_network_gives_a_typed_error(tiny, tmp_path):
     save_safetensors(tmp_path / "gap.safetensors", state)
     with pytest.raises(IncompatibleModel, match="input_blocks"):
         loaded(tmp_path / "gap.safetensors")
+
+
+def test_loading_brings_neither_the_compiler_nor_the_oracles_libraries_and_no_second_copy(starter):
+    program = (
+        "import sys, torch\n"
+        "from webui import families\n"
+        "from webui.weights.header import read_header\n"
+        "import webui.families.loading\n"
+        "anonymous = lambda: next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('RssAnon'))\n"
+        "before = anonymous()\n"
+        "model = families.detect(read_header(sys.argv[1])).load(sys.argv[1], 'cpu', torch.float16, storage='file')\n"
+        "print(anonymous() - before, *{'torch._dynamo', 'transformers', 'diffusers'} & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(starter)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    kilobytes, *modules = done.stdout.split()
+    assert modules == []
+    assert int(kilobytes) < 30_000  # of 70 MB: the weights stay where they are mapped
 
 
 # --- parts from other files ------------------------------------------------------------------------------------------
@@ -283,11 +308,10 @@ def test_weights_may_be_stored_in_another_type_than_they_compute_in(storage, tin
     assert model.encode(["cat"])[0].context.dtype == F32
 
 
-def test_a_half_precision_file_computes_in_float32_from_mapped_weights(tmp_path):
-    path = starter(tmp_path)
-    model = loaded(path, storage="file")
+def test_a_half_precision_file_computes_in_float32_from_mapped_weights(starter):
+    model = loaded(starter, storage="file")
     linear = model.unet.time_embed[0].weight
-    with open_weights(path) as weights:
+    with open_weights(starter) as weights:
         stored = weights.tensor("model.diffusion_model.time_embed.0.weight")
     assert linear.dtype == torch.float16 and torch.equal(linear, stored)
     assert model.encode(["cat"])[0].context.isfinite().all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import shutil
 import struct
 import zipfile
@@ -179,3 +180,10 @@ def test_files_of_another_kind_are_named(start, message, tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(NotFound, match="nowhere"):
         read_header(Path(tmp_path / "nowhere.ckpt"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(DamagedFile, match="regular file"):
+        read_header(tmp_path / "pipe.safetensors")

@@ -18,7 +18,7 @@ from webui.nn.openclip import OpenClipText, OpenClipTextConfig
 from webui.nn.precision import best_dtype, placed
 from webui.nn.unet import UNet, UNetConfig
 from webui.nn.vae import Autoencoder, AutoencoderConfig
-from webui.weights.assign import fill
+from webui.weights.assign import fill, without_memory
 from webui.weights.canonical import CLIP, UNET, VAE, canonical
 from webui.weights.reader import Weights, open_weights
 
@@ -50,8 +50,9 @@ def load(
     Args: `dtype` to compute in (None: the device's best); `vae_path` a VAE, or a checkpoint to take it from, instead of
     the file's own; `text_paths` files with the text encoders, for files that hold the network alone; `storage` keeps
     the matrices of network and text encoders in another type than they compute in: a type such as
-    `torch.float8_e4m3fn`, or "file" to leave them as mapped; `text_dtype` and `vae_dtype` default to `dtype` (a
-    VAE that overflows in float16 gets float32); `ema` takes a training checkpoint's running averages.
+    `torch.float8_e4m3fn`, or "file" to leave them (the VAE's too) as they are mapped; `text_dtype` and `vae_dtype`
+    default to `dtype` (a VAE that overflows in float16 gets float32); `ema` takes the running averages of a training
+    checkpoint.
 
     Raises IncompatibleModel when a part is missing or parts do not belong together, DamagedFile for missing tensors.
     """
@@ -77,7 +78,9 @@ def load(
             unused, used = [*unused, *rest], [*used, prefix]
         cut = part.cut_in_folders if source.header.container == "diffusers" else 0
     _check_context(facts, encoders, named)
-    vae, vae_unused = _load_vae(facts, named, vae_path, device, vae_dtype or _vae_dtype(facts, dtype))
+    vae_type = vae_dtype or _vae_dtype(facts, dtype)
+    vae_place = _placer(device, vae_type, "file" if storage == "file" else None)
+    vae, vae_unused = _load_vae(facts, named, vae_path, vae_place, vae_type)
     used.append(VAE)
     unused += vae_unused + _outside(named, used)
     return Model(family, facts, unet, tuple(encoders), vae, device, dtype, tuple(unused), cut)
@@ -89,7 +92,9 @@ def _vae_dtype(facts: ModelFacts, dtype: torch.dtype) -> torch.dtype:
 
 def _placer(device: torch.device, dtype: torch.dtype, storage: Storage) -> Callable[[Tensor], Tensor]:
     def place(tensor: Tensor) -> Tensor:
-        return placed(tensor, device, dtype, tensor.dtype if storage == "file" else storage)
+        if storage == "file" and tensor.ndim >= 2:
+            return tensor.to(device)
+        return placed(tensor, device, dtype, None if storage == "file" else storage)
 
     return place
 
@@ -106,7 +111,7 @@ def _network(
     """A network of `kind` with the tensors below `prefix`, and the names that it did not take."""
     header = weights.header
     try:
-        with torch.device("meta"):
+        with without_memory():
             network = kind(config.from_shapes(header.shapes(prefix)))
     except (KeyError, ValueError, IndexError) as error:
         raise IncompatibleModel(
@@ -161,11 +166,11 @@ def _check_context(facts: ModelFacts, encoders: Sequence[nn.Module], weights: We
 
 
 def _load_vae(
-    facts: ModelFacts, own: Weights, path: str | Path | None, device: torch.device, dtype: torch.dtype
+    facts: ModelFacts, own: Weights, path: str | Path | None, place: Callable[[Tensor], Tensor], dtype: torch.dtype
 ) -> tuple[Autoencoder, list[str]]:
     source = Weights(canonical(open_weights(path).header)) if path else own
     check_fits(source.header, facts)
-    vae, unused = _network(Autoencoder, AutoencoderConfig, source, VAE, _placer(device, dtype, None), dtype)
+    vae, unused = _network(Autoencoder, AutoencoderConfig, source, VAE, place, dtype)
     check_finite(vae, source.header.path.name)
     return vae, unused if source is own else []
 

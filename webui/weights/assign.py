@@ -6,12 +6,14 @@ back after each, so that two copies of the weights never exist together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from webui.errors import DamagedFile
 
@@ -24,6 +26,27 @@ class Releasable(Protocol):
 
     def release(self) -> None:
         """Forget the mapped pages."""
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Skips random initialisation: on `meta` it does nothing, but loads torch's compiler to do it."""
+
+    SKIPPED = frozenset(
+        {"normal_", "uniform_", "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "trunc_normal_"}
+    )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in self.SKIPPED:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Networks built inside have names, shapes and types, but neither memory nor initial values."""
+    with torch.device("meta"), _Uninitialised():
+        yield
 
 
 @dataclass(frozen=True)

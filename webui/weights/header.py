@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from webui.errors import DamagedFile, FileError, NotFound, UnsafeFile
@@ -47,6 +48,8 @@ def read_header(path: str | Path) -> Header:
 
 
 def _read_file(path: Path) -> Header:
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+        raise DamagedFile(f"{path.name} is no regular file.", READABLE)
     with path.open("rb") as file:
         start = file.read(16)
     if len(start) < 16:
