@@ -42,16 +42,34 @@ def make_app(folder, user=None, launched: bool = True):
     return app
 
 
-@pytest.fixture
-def client(tmp_path, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    with TestClient(guarded(make_app(tmp_path), HostNames()), base_url=ADDRESS) as client:
+@pytest.fixture(scope="module", autouse=True)
+def environment():
+    """What `prepare` sets is for one process, and this one has other tests to run."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def app(folder):
+    return make_app(folder)
+
+
+@pytest.fixture(scope="module")
+def client(app):
+    with TestClient(guarded(app, HostNames()), base_url=ADDRESS, raise_server_exceptions=False) as client:
         yield client
 
 
-@pytest.fixture
-def secret(tmp_path):
-    path = tmp_path / "secret.txt"
+@pytest.fixture(scope="module")
+def secret(folder):
+    path = folder / "secret.txt"
     path.write_text(SECRET)
     return path
 
@@ -94,13 +112,12 @@ def leaked(client, answer: str, folder) -> bool:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["image", "file"])
-def test_a_visitor_cannot_name_a_file_of_the_server(client, secret, tmp_path, way, name):
+def test_a_visitor_cannot_name_a_file_of_the_server(client, secret, folder, way, name):
     data = {"path": str(secret), "meta": {"_type": "gradio.FileData"}, "orig_name": "a.png"}
-    assert not leaked(client, way(client, name, data), tmp_path / "cache")
+    assert not leaked(client, way(client, name, data), folder / "cache")
 
 
-def test_the_test_above_sees_the_leak_where_there_is_one(tmp_path, secret, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+def test_the_test_above_sees_the_leak_where_there_is_one(tmp_path, secret):
     app = guarded(make_app(tmp_path, launched=False), HostNames())
     data = {"path": str(secret), "meta": {"_type": "gradio.FileData"}, "orig_name": "a.png"}
     with TestClient(app, base_url=ADDRESS) as client:
@@ -165,21 +182,17 @@ def routes_of(app) -> list[tuple[str, str]]:
     return found
 
 
-def test_every_route_of_gradio_is_behind_the_door(tmp_path, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    app = make_app(tmp_path)
+def test_every_route_of_gradio_is_behind_the_door(app, client):
     routes = routes_of(app)
     assert len(routes) > 60 and ("POST", "/gradio_api/upload") in routes
-    with TestClient(guarded(app, HostNames()), base_url=ADDRESS, raise_server_exceptions=False) as client:
-        for method, path in routes:
-            assert client.request(method, path, headers={"host": "evil.com"}).status_code == 403, (method, path)
-            if method not in ("GET", "HEAD", "OPTIONS"):
-                for headers in ({"origin": "http://evil.com"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
-                    assert client.request(method, path, headers=headers).status_code == 403, (method, path, headers)
+    for method, path in routes:
+        assert client.request(method, path, headers={"host": "evil.com"}).status_code == 403, (method, path)
+        if method not in ("GET", "HEAD", "OPTIONS"):
+            for headers in ({"origin": "http://evil.com"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+                assert client.request(method, path, headers=headers).status_code == 403, (method, path, headers)
 
 
-def test_with_a_login_no_route_of_gradio_answers_without_one(tmp_path, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+def test_with_a_login_no_route_of_gradio_answers_without_one(tmp_path):
     app = make_app(tmp_path, user=lambda request: request.scope.get(USER))
     accounts = Accounts((("ann", "secret"),), (("ann", "secret"),))
     with TestClient(guarded(app, HostNames(), accounts), base_url=ADDRESS) as client:
@@ -189,12 +202,12 @@ def test_with_a_login_no_route_of_gradio_answers_without_one(tmp_path, monkeypat
         assert client.get("/gradio_api/user", auth=("ann", "secret")).text == '"ann"'
 
 
-def test_a_cross_site_upload_stores_nothing(client, tmp_path):
+def test_a_cross_site_upload_stores_nothing(client, folder):
     files = {"files": ("a.txt", b"x" * 1000)}
     assert client.post("/gradio_api/upload", files=files, headers={"origin": "http://evil.com"}).status_code == 403
-    before = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-    assert before == []
+    assert not list((folder / "cache").rglob("a.txt"))
     assert client.post("/gradio_api/upload", files=files, headers={"origin": ADDRESS}).status_code == 200
+    assert list((folder / "cache").rglob("a.txt"))
 
 
 def test_an_upload_that_is_too_large_is_refused(client):
@@ -212,6 +225,6 @@ def test_an_upload_that_is_too_large_is_refused(client):
     assert answer.status_code == 413
 
 
-def test_the_configuration_of_the_page_tells_no_paths(client, tmp_path):
+def test_the_configuration_of_the_page_tells_no_paths(client, folder):
     text = json.dumps(client.get("/config").json())
-    assert str(tmp_path) not in text
+    assert str(folder) not in text

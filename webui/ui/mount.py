@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from webui.ui.quick import leave_out_stub_files
+
 UPLOAD_LIMIT = 100 * 2**20  # bytes of one file
 
 
@@ -23,10 +25,11 @@ class Place:
 
 
 def prepare(cache: Path) -> None:
-    """Set what Gradio reads from the environment while it is imported: no telemetry, a private cache.
+    """Call before Gradio is imported: no telemetry, a private cache, no stub files.
 
     Pictures are sent by routes of our own, so the cache holds no more than the few files Gradio copies for itself.
     """
+    leave_out_stub_files()
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.environ["GRADIO_TEMP_DIR"] = str(cache)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
