@@ -13,7 +13,7 @@ from webui.training.starter.captions import vocabulary_of
 from webui.training.starter.recipe import PROFILES, Profile
 from webui.training.starter.state import Average, load_state
 
-STEPS = ("draw", "vae", "diffusion", "export", "report", "all")
+STEPS = ("draw", "half-vae", "vae", "diffusion", "export", "report", "all")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,28 +47,31 @@ def run_step(step: str, options: argparse.Namespace, profile: Profile) -> None:
         pictures.save(pictures.draw(options.work / "packages", profile), archive)
         return
     drawings = pictures.load(archive)
-    if step == "vae":
-        vae.train(drawings, profile, options.work, options.vae_minutes, options.device)
+    if step == "half-vae":
+        vae.train_half(drawings, profile, options.work, options.vae_minutes / 3, options.device)
         return
-    autoencoder = vae.load_trained(profile, options.work)
-    export.fold_scale(autoencoder, *export.latent_statistics(autoencoder, drawings, profile))
-    autoencoder.to(options.device)
+    if step == "vae":
+        vae.train_full(drawings, profile, options.work, options.vae_minutes * 2 / 3, options.device)
+        return
+    inner = vae.load_half(profile, options.work)
+    mean, deviation = export.latent_statistics(inner, drawings, profile)
     vocabulary = vocabulary_of(drawings)
     if step == "diffusion":
-        diffusion.train(
-            drawings, profile, autoencoder, export.SD1_SCALE, vocabulary, options.work, options.diffusion_minutes,
-            options.device,
-        )
+        moments = export.scaled_moments(inner.to(options.device), mean, deviation)
+        minutes, work = options.diffusion_minutes, options.work
+        diffusion.train(drawings, profile, moments, vocabulary, work, minutes, options.device)
     elif step == "export":
+        autoencoder = vae.load_full(profile, options.work)
+        export.fold_scale(autoencoder, mean, deviation)
+        notes = export.metadata(profile, export.preview_factors(autoencoder, drawings, profile))
+        autoencoder.to(options.device)
         model = diffusion.Trained(profile, vocabulary)
         average = Average(model, 0)
         if not load_state(options.work / f"{profile.name}-diffusion.pt", {"average": average}):
             raise SystemExit(f"{options.work} holds no trained UNet of the {profile.name} profile; train it first.")
         average.copy_to(model)
-        decoder = tiny.train(
-            autoencoder, export.SD1_SCALE, drawings, profile, options.preview_minutes, options.device
-        )
-        export.export(model.eval(), autoencoder, decoder, vocabulary, profile, options.out)
+        decoder = tiny.train(autoencoder, export.SD1_SCALE, drawings, profile, options.preview_minutes, options.device)
+        export.export(model.eval(), autoencoder, decoder, vocabulary, notes, options.out)
     else:
         report.write(drawings, profile, options.out, options.work, options.judge_minutes, options.pictures)
 

@@ -7,15 +7,16 @@ import json
 import math
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from webui.nn.clip import ClipText, ClipTextConfig
 from webui.nn.unet import UNet, UNetConfig, zero_last_layers
-from webui.nn.vae import Autoencoder
 from webui.training.starter.captions import Vocabulary
 from webui.training.starter.pictures import Drawings, compose
 from webui.training.starter.recipe import BACKGROUNDS, MIRROR_SENSITIVE, Profile, caption
@@ -26,6 +27,9 @@ VARIANTS = 48  # compositions of each drawing in the cache
 CAPTION_DROPOUT = 0.1
 LEARNING_RATE = 6e-4
 SNR_CAP = 5.0
+
+
+Moments: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]  # pictures → mean and deviation of scaled latents
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,7 @@ class Trained(nn.Module):
 
 
 @torch.no_grad()
-def build_cache(
-    vae: Autoencoder, scale: float, drawings: Drawings, indices: list[int], profile: Profile, device: str
-) -> LatentCache:
+def build_cache(moments: Moments, drawings: Drawings, indices: list[int], profile: Profile, device: str) -> LatentCache:
     """Compose VARIANTS pictures of each drawing and encode them."""
     choice = random.Random(1)
     means, deviations, owners, grounds = [], [], [], []
@@ -91,9 +93,9 @@ def build_cache(
             batch.append(as_tensor(picture))
             owners.append(index)
             grounds.append(ground)
-        mean, log_variance = vae.moments(torch.stack(batch).to(device))
-        means.append(mean.mul(scale).half().cpu())
-        deviations.append((0.5 * log_variance).exp().mul(scale).half().cpu())
+        mean, deviation = moments(torch.stack(batch).to(device))
+        means.append(mean.half().cpu())
+        deviations.append(deviation.half().cpu())
     return LatentCache(torch.cat(means), torch.cat(deviations), owners, grounds)
 
 
@@ -131,7 +133,10 @@ def batch_of(
             text = ""
         else:
             text = caption(
-                drawings.concepts[index], drawings.styles[index], cache.background[pick], drawings.keywords[index],
+                drawings.concepts[index],
+                drawings.styles[index],
+                cache.background[pick],
+                drawings.keywords[index],
                 choice,
             )
         rows.append(vocabulary.encode(text, choice))
@@ -143,9 +148,7 @@ def batch_of(
 
 
 @torch.no_grad()
-def held_out_loss(
-    model: Trained, cache: LatentCache, drawings: Drawings, vocabulary: Vocabulary, device: str
-) -> float:
+def held_out_loss(model: Trained, cache: LatentCache, drawings: Drawings, vocabulary: Vocabulary, device: str) -> float:
     """Mean unweighted denoising loss on held-out pictures at fixed noises and timesteps."""
     generator = torch.Generator().manual_seed(7)
     picks = list(range(0, len(cache.drawing), max(1, len(cache.drawing) // 128)))[:128]
@@ -161,13 +164,12 @@ def held_out_loss(
 def train(
     drawings: Drawings,
     profile: Profile,
-    vae: Autoencoder,
-    scale: float,
+    moments: Moments,
     vocabulary: Vocabulary,
     out: Path,
     minutes: float,
     device: str,
-    batch: int = 32,
+    batch: int = 24,
 ) -> None:
     """Train until `minutes` of training are reached in all; the learning rate falls to its end with them."""
     torch.manual_seed(0)
@@ -179,8 +181,8 @@ def train(
     step, spent = int(state.get("step", 0)), state.get("minutes", 0.0)
     torch.manual_seed(step)
     choice = random.Random(step)
-    cache = build_cache(vae, scale, drawings, drawings.indices("seen"), profile, device)
-    test = build_cache(vae, scale, drawings, drawings.indices("held out"), profile, device)
+    cache = build_cache(moments, drawings, drawings.indices("seen"), profile, device)
+    test = build_cache(moments, drawings, drawings.indices("held out"), profile, device)
     begun, saved = time.monotonic() - spent * 60, time.monotonic()
     running: list[float] = []
     while (spent := (time.monotonic() - begun) / 60) < minutes:

@@ -102,9 +102,7 @@ class Bench:
                 group["lr"] = 2e-3 * (1 - share) + 1e-5
             pictures, picks = real_batch(self.drawings, indices, self.size, batch, choice)
             concept, style = self.judge(pictures.to(self.device))
-            wanted = self.targets(
-                [self.drawings.concepts[i] for i in picks], [self.drawings.styles[i] for i in picks]
-            )
+            wanted = self.targets([self.drawings.concepts[i] for i in picks], [self.drawings.styles[i] for i in picks])
             loss = F.cross_entropy(concept, wanted[0]) + F.cross_entropy(style, wanted[1])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -31,6 +31,7 @@ class Drawings:
 
     def indices(self, which: str) -> list[int]:
         """Positions of `seen`, `held out` (pairs) or `lora` (the held-out style) drawings."""
+
         def kind(i: int) -> str:
             if self.styles[i] == HELD_OUT_STYLE:
                 return "lora"
@@ -145,7 +146,12 @@ def load(path: Path) -> Drawings:
 
 
 def compose(
-    rgba: numpy.ndarray, background: tuple[int, int, int], size: int, scale: float, shift: tuple[float, float], mirror: bool
+    rgba: numpy.ndarray,
+    background: tuple[int, int, int],
+    size: int,
+    scale: float,
+    shift: tuple[float, float],
+    mirror: bool,
 ) -> numpy.ndarray:
     """Place one drawing on a plain ground.
 
@@ -162,4 +168,3 @@ def compose(
     picture = Image.new("RGBA", (size, size), (*background, 255))
     picture.alpha_composite(small, (left, top))
     return numpy.asarray(picture)[..., :3]
-

@@ -55,7 +55,20 @@ BACKGROUNDS = {
 
 # Mirroring these would teach the model wrong letters, clocks and musical notes.
 MIRROR_SENSITIVE = frozenset(
-    "clock watch music keyboard calendar book newspaper memo computer trumpet guitar violin".split()
+    [
+        "clock",
+        "watch",
+        "music",
+        "keyboard",
+        "calendar",
+        "book",
+        "newspaper",
+        "memo",
+        "computer",
+        "trumpet",
+        "guitar",
+        "violin",
+    ]
 )
 
 SMALL_CONCEPTS = """

@@ -1,7 +1,8 @@
 """Train the starter's autoencoder on crops of composed pictures. Resumes, logs, and keeps an averaged copy.
 
-It grows: the network without its finest level first learns pictures of half the size, at a quarter of the cost and
-with the latents it will keep; then the finest level is put around it and all of it learns the full size.
+It grows: the network without its finest level first learns pictures of half the size, at a quarter of the cost. That
+fixes the latents, so the UNet can start on them. Then the finest level is put around it: the encoder learns to give the
+same latents from full-size pictures, the decoder to draw full-size pictures from them.
 """
 
 from __future__ import annotations
@@ -51,9 +52,7 @@ def as_tensor(picture: numpy.ndarray) -> Tensor:
     return torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 127.5 - 1
 
 
-def crops(
-    drawings: Drawings, indices: list[int], size: int, crop: int, count: int, choice: random.Random
-) -> Tensor:
+def crops(drawings: Drawings, indices: list[int], size: int, crop: int, count: int, choice: random.Random) -> Tensor:
     """A batch [count, 3, crop, crop] in [-1, 1]; two crops from each picture."""
     batch = []
     while len(batch) < count:
@@ -123,29 +122,64 @@ def psnr(vae: Autoencoder, drawings: Drawings, indices: list[int], size: int, de
     return sum(values) / len(values)
 
 
-def train(drawings: Drawings, profile: Profile, out: Path, minutes: float, device: str, batch: int = 32) -> None:
-    """Train for `minutes` in all (over every resumed run), the first third at half size."""
-    config = config_of(profile)
-    stage = f"{profile.name}-vae"
-    inner = Autoencoder(inner_config(config))
+def train_half(drawings: Drawings, profile: Profile, out: Path, minutes: float, device: str, batch: int = 16) -> None:
+    """First stage, for `minutes` in all over every resumed run: half-size pictures, and with them the latents."""
+    inner = Autoencoder(inner_config(config_of(profile)))
     start_as_identity(inner)
-    _stage(inner, drawings, profile.size // 2, CROP // 2, out / f"{stage}-half.pt", minutes / 3, device, 2 * batch)
-    outer = grow(inner, config)
-    _stage(outer, drawings, profile.size, CROP, out / f"{stage}.pt", minutes * 2 / 3, device, batch)
+    _stage(inner, None, drawings, profile.size // 2, CROP // 2, _half_path(profile, out), minutes, device, batch)
 
 
-def load_trained(profile: Profile, out: Path) -> Autoencoder:
-    """The averaged autoencoder of a training folder. Raises FileNotFoundError when there is none."""
-    vae = Autoencoder(config_of(profile))
+def train_full(drawings: Drawings, profile: Profile, out: Path, minutes: float, device: str, batch: int = 8) -> None:
+    """Second stage: the whole network, at the latents of the first."""
+    inner = load_half(profile, out).to(device)
+    outer = grow(inner, config_of(profile))
+    _stage(outer, inner, drawings, profile.size, CROP, _full_path(profile, out), minutes, device, batch)
+
+
+def _half_path(profile: Profile, out: Path) -> Path:
+    return out / f"{profile.name}-vae-half.pt"
+
+
+def _full_path(profile: Profile, out: Path) -> Path:
+    return out / f"{profile.name}-vae.pt"
+
+
+def load_half(profile: Profile, out: Path) -> Autoencoder:
+    """The averaged half-size autoencoder of a training folder. Raises FileNotFoundError when there is none."""
+    return _load(inner_config(config_of(profile)), _half_path(profile, out))
+
+
+def load_full(profile: Profile, out: Path) -> Autoencoder:
+    """The averaged whole autoencoder of a training folder. Raises FileNotFoundError when there is none."""
+    return _load(config_of(profile), _full_path(profile, out))
+
+
+def _load(config: AutoencoderConfig, path: Path) -> Autoencoder:
+    vae = Autoencoder(config)
     average = Average(vae, 0)
-    if not load_state(out / f"{profile.name}-vae.pt", {"average": average}):
-        raise FileNotFoundError(f"{out} holds no trained autoencoder of the {profile.name} profile; train it first.")
+    if not load_state(path, {"average": average}):
+        raise FileNotFoundError(f"There is no trained autoencoder at {path}; train it first.")
     average.copy_to(vae)
-    return vae.eval()
+    return vae.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def half_latents(inner: Autoencoder, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the latents that the half-size network gives full-size pictures [B, 3, H, W]."""
+    mean, log_variance = inner.moments(F.avg_pool2d(pictures, 2))
+    return mean.float(), (0.5 * log_variance.float()).exp()
 
 
 def _stage(
-    vae: Autoencoder, drawings: Drawings, size: int, crop: int, path: Path, minutes: float, device: str, batch: int
+    vae: Autoencoder,
+    inner: Autoencoder | None,
+    drawings: Drawings,
+    size: int,
+    crop: int,
+    path: Path,
+    minutes: float,
+    device: str,
+    batch: int,
 ) -> None:
     vae.to(device, memory_format=memory_format(device))
     average = Average(vae, 0.999)
@@ -165,7 +199,7 @@ def _stage(
             group["lr"] = rate
         pictures = crops(drawings, seen, size, crop, batch, choice).to(device, memory_format=memory_format(device))
         with torch.autocast(device, torch.bfloat16):
-            loss = training_loss(vae, pictures)
+            loss = first_loss(vae, pictures) if inner is None else second_loss(vae, inner, pictures)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
@@ -186,10 +220,21 @@ def _stage(
     average.copy_to(vae)
 
 
-def training_loss(vae: Autoencoder, pictures: Tensor) -> Tensor:
+def first_loss(vae: Autoencoder, pictures: Tensor) -> Tensor:
     """Reconstruction plus a light pull of the latents towards unit variance."""
     mean, log_variance = vae.moments(pictures)
     mean, log_variance = mean.float(), log_variance.float()
     made = vae.decode(mean + torch.randn_like(mean) * (0.5 * log_variance).exp())
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     return reconstruction_loss(made.float(), pictures) + DIVERGENCE * divergence
+
+
+def second_loss(vae: Autoencoder, inner: Autoencoder, pictures: Tensor) -> Tensor:
+    """The decoder draws from the first stage's latents; the encoder learns to give their moments."""
+    mean, deviation = half_latents(inner, pictures)
+    made = vae.decode(mean + deviation * torch.randn_like(mean))
+    own_mean, own_log_variance = vae.moments(pictures)
+    matching = (own_mean.float() - mean).square().mean() + 0.1 * (
+        own_log_variance.float() - 2 * deviation.log()
+    ).square().mean()
+    return reconstruction_loss(made.float(), pictures) + matching
