@@ -143,7 +143,8 @@ BOMBS = {
         b"{" + b",".join(b'"%d":{"dtype":"U8","shape":[],"data_offsets":[0,1]}' % i for i in range(300_000)) + b"}",
     ),
     "empty lists": lambda path: safetensors_file(path, b'{"w":[' + b"[]," * 5_000_000 + b"[]]}"),
-    "deflated pickle": lambda path: deflated(path, b"\x80\x02" + b"N" * (1 << 28)),
+    "deflated pickle": lambda path: deflated(path, b"\x80\x02" + b"N" * (1 << 27)),
+    "deflated storage": lambda path: deflated(path, bytes(1 << 27), "a/data/0", b"\x80\x02}."),
     "instructions": lambda path: stored(path, b"\x80\x02" + b"N" * 20_000_000 + b"."),
     "huge memo index": lambda path: stored(path, b"\x80\x02N" + b"r\xff\xff\xff\x7f" + b"."),
     "huge text": lambda path: stored(path, b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\x7fabc."),
@@ -157,10 +158,11 @@ def stored(path: Path, pickle: bytes) -> Path:
     return path
 
 
-def deflated(path: Path, pickle: bytes) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a/data.pkl", "w") as member:
-        for start in range(0, len(pickle), 1 << 24):
-            member.write(pickle[start : start + (1 << 24)])
+def deflated(path: Path, content: bytes, member: str = "a/data.pkl", pickle: bytes | None = None) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(member, content)
+        if pickle is not None:
+            archive.writestr("a/data.pkl", pickle)
     return path
 
 
