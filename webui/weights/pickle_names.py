@@ -164,6 +164,7 @@ def find_name(module: str, name: str) -> Any:
 
 
 def find_storage(identifier: Any) -> Storage:
+    """The storage that torch's persistent id means. Raises ValueError for any other kind of id."""
     if not isinstance(identifier, tuple) or len(identifier) < 5 or identifier[0] != "storage":
         raise ValueError("an unknown kind of persistent object")
     kind, key, count = identifier[1], identifier[2], identifier[4]
