@@ -148,9 +148,11 @@ def test_one_side_alone_makes_a_square() -> None:
 
 def test_options_change_a_request_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "request.json"
-    file.write_text(GenerationRequest(prompt="pear", seed=3, passes=(Pass(width=256, steps=4),)).to_json())
+    passes = (Pass(width=256, steps=4), Pass(source="previous", width=512))
+    file.write_text(GenerationRequest(prompt="pear", seed=3, passes=passes).to_json())
     request = request_of("--seed", "4", start=commands.read_request(str(file)))
     assert (request.prompt, request.seed, request.passes[0].width, request.passes[0].steps) == ("pear", 4, 256, 4)
+    assert request.passes[1] == passes[1]
     with pytest.raises(InvalidRequest, match="cannot be read"):
         commands.read_request(str(tmp_path / "none"))
 

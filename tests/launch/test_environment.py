@@ -145,10 +145,10 @@ def flow(monkeypatch: pytest.MonkeyPatch, lock: Path, die_at: str = "") -> list[
         for argument in arguments:
             name, _, version = argument.partition("==")
             if version:
-                if name == die_at:
-                    raise KeyboardInterrupt
                 info = venv / "lib" / "python3.11" / "site-packages" / f"{name}-{version}.dist-info"
                 info.mkdir(parents=True)
+                if name == die_at:
+                    raise KeyboardInterrupt  # pip writes RECORD last
                 (info / "RECORD").write_text(f"{info.name}/RECORD,,\n")
 
     def make(venv: Path) -> None:
@@ -187,6 +187,19 @@ def test_an_install_that_was_cut_off_goes_on_where_it_was(monkeypatch: pytest.Mo
     asked.clear()
     installer.ready_python([lock], {})
     assert asked == []
+
+
+def test_a_repair_that_was_cut_off_is_not_taken_for_complete(monkeypatch: pytest.MonkeyPatch, lock: Path) -> None:
+    flow(monkeypatch, lock)
+    installer.ready_python([lock], {})
+    next((lock.parent / "v").glob("lib/*/site-packages/new-1.0.dist-info/RECORD")).write_text("gone.py,sha256=x,1\n")
+    flow(monkeypatch, lock, die_at="new")
+    with pytest.raises(KeyboardInterrupt):
+        installer.ready_python([lock], {"repair": "yes"})
+    assert not is_ready(lock.parent / "v", [lock])
+    asked = flow(monkeypatch, lock)
+    installer.ready_python([lock], {})
+    assert [word for words in asked for word in words if "==" in word] == ["new==1.0"]
 
 
 def test_another_build_of_torch_takes_the_place_of_the_first(monkeypatch: pytest.MonkeyPatch, lock: Path) -> None:
