@@ -163,6 +163,9 @@ def examine_folders(paths: Paths) -> list[Finding]:
     for kind in MODEL_FOLDERS:
         folders = paths.folders(kind)
         files = [file for folder in folders for file in folder.rglob("*") if is_model(file)]
+        if kind == "checkpoints" and paths.models.is_dir():  # they may also lie in the models folder itself
+            folders = (paths.models, *folders)
+            files += [file for file in paths.models.iterdir() if is_model(file)]
         if files or kind == "checkpoints":
             remedy = "" if files else f"Put a .safetensors file into {paths.models}."
             findings.append(

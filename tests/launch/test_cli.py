@@ -244,6 +244,15 @@ def test_the_doctor_names_packages_of_another_version(tmp_path: Path, monkeypatc
     assert any("torch==2.13.0" in text for text in found) and any("torchvision 0.1" in text for text in found)
 
 
+def test_the_doctor_counts_the_models_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "models" / "checkpoints").mkdir(parents=True)
+    for name in ("models/one.safetensors", "models/checkpoints/two.ckpt", "models/notes.txt"):
+        (tmp_path / name).touch()
+    paths = Paths(data=tmp_path, models=tmp_path / "models", program=tmp_path)
+    found = {finding.topic: finding.found for finding in doctor.examine_folders(paths)}
+    assert found["Checkpoints"].startswith("2 in ")
+
+
 def test_the_doctor_sees_the_torch_of_this_python() -> None:
     import torch
 
