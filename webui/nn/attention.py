@@ -1,16 +1,27 @@
 """Scaled dot-product attention, by whichever formula is fastest on the device.
 
 On CPUs torch's fused kernel runs bfloat16 at float32 speed, while plain matrix products reach four times that.
-There, attention is computed as product, softmax, product over chunks of queries that fit the cache.
+There, attention is computed as product, power of two, product, over blocks that fit the cache:
+
+- The keys' mean is subtracted from every key. That shifts a row of scores by a constant, which the normalisation
+  takes out again, but scores become smaller and lose less in bfloat16 ("smooth K", Zhang et al. 2024, SageAttention).
+- Scores are bounded by |q|·|k| (Cauchy-Schwarz), so no row maximum is needed while that bound is far from overflow.
+  Otherwise every row's own maximum is subtracted, as usual.
+- Where the values' width has to be padded anyway, one of the new columns is ones: the second product then also yields
+  the sum to divide by.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SCORES_PER_CHUNK = 1 << 22  # elements of one score block
+SCORES_PER_BLOCK = 1 << 21  # elements: 4 MiB of bfloat16
+LARGEST_EXPONENT = 100.0  # of two; leaves room for the sum of a row times the values below the largest float
+PADDING = 16  # widths that are multiples of this are fastest
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -26,16 +37,62 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
 
 
 def attention_by_products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Unmasked attention over chunks of queries. Shapes as in `attention`."""
+    """Unmasked attention over blocks of heads, or of one head's queries. Shapes as in `attention`."""
     batch, heads, tokens, width = query.shape
+    key, value = _prepared(key, value)
     source = key.shape[2]
-    query = query.reshape(batch * heads, tokens, width) * width**-0.5
-    key = key.reshape(batch * heads, source, width).transpose(1, 2)
-    value = value.reshape(batch * heads, source, width)
-    out = torch.empty_like(query)
-    rows = max(1, SCORES_PER_CHUNK // source)
-    for index in range(batch * heads):
-        for start in range(0, tokens, rows):
-            scores = query[index, start : start + rows] @ key[index]  # [rows, S]
-            torch.mm(scores.softmax(-1), value[index], out=out[index, start : start + rows])
-    return out.view(batch, heads, tokens, width)
+    safe = _longest(query) * _longest(key) < LARGEST_EXPONENT
+    out = query.new_empty(batch, tokens, heads, width).transpose(1, 2)
+    rows = min(tokens, max(1, SCORES_PER_BLOCK // source))
+    group = min(heads, max(1, SCORES_PER_BLOCK // (source * tokens)))  # heads at once
+    scores = query.new_empty(group, rows, source)
+    weighted = query.new_empty(group, rows, value.shape[3])
+    for b in range(batch):
+        for h in range(0, heads, group):
+            k, v = key[b, h : h + group].transpose(1, 2), value[b, h : h + group]
+            for t in range(0, tokens, rows):
+                q = query[b, h : h + group, t : t + rows]  # [G, R, D]
+                block = scores[: q.shape[0], : q.shape[1]], weighted[: q.shape[0], : q.shape[1]]
+                _attend(q, k, v, *block, out[b, h : h + group, t : t + rows], safe)
+    return out
+
+
+def _prepared(key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys centred and scaled [B, H, S', D]; values with a column of ones if there is room [B, H, S', D'].
+
+    S' and D' are padded. A padded key scores 0, but its value and its one are 0, so it counts for nothing.
+    """
+    batch, heads, source, width = key.shape
+    padded = -(-source // PADDING) * PADDING
+    centred = key.new_zeros(batch, heads, padded, width)
+    mean = key.mean(dim=2, keepdim=True, dtype=torch.float32)
+    centred[:, :, :source] = (key - mean) * (width**-0.5 * math.log2(math.e))
+    if source == padded and width % PADDING == 0:
+        return centred, value
+    extended = value.new_zeros(batch, heads, padded, (width // PADDING + 1) * PADDING)
+    extended[:, :, :source, :width] = value
+    extended[:, :, :source, width] = 1
+    return centred, extended
+
+
+def _longest(vectors: Tensor) -> float:
+    return float(torch.linalg.vector_norm(vectors, dim=-1).amax())
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, scores: Tensor, weighted: Tensor, out: Tensor, safe: bool) -> None:
+    """Attention of one block, in base 2, into `out` [G, R, D]; `scores` and `weighted` are working memory.
+
+    q [G, R, D], k [G, D, S], v [G, S, D'], scores [G, R, S], weighted [G, R, D'].
+    """
+    width = out.shape[-1]
+    product = torch.bmm
+    if len(q) == 1:
+        product = torch.mm
+        q, k, v, scores, weighted, out = q[0], k[0], v[0], scores[0], weighted[0], out[0]
+    product(q, k, out=scores)
+    if not safe:
+        scores.sub_(scores.amax(dim=-1, keepdim=True))
+    torch.exp2(scores, out=scores)
+    product(scores, v, out=weighted)
+    total = weighted[..., width : width + 1] if v.shape[-1] > width else scores.sum(dim=-1, keepdim=True)
+    torch.div(weighted[..., :width], total, out=out)

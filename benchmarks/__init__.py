@@ -1,0 +1,1 @@
+"""Speed and memory against the peers, measured side by side: `python -m benchmarks` or `python launch.py bench`."""
