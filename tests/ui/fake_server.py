@@ -6,18 +6,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from webui.ui.mount import Place, mount, prepare  # noqa: E402
+from webui.ui.mount import Place, mount, prepare
 
 FOLDER = Path(tempfile.mkdtemp(prefix="emulsion-page-"))
 prepare(FOLDER / "cache")
 
 import uvicorn  # noqa: E402
-from fake_service import FakeService  # noqa: E402
 from fastapi import FastAPI  # noqa: E402
 from starlette.responses import JSONResponse  # noqa: E402
 
+from tests.ui.fake_service import FakeService  # noqa: E402
 from webui.paths import Paths  # noqa: E402
 from webui.settings import SettingsStore  # noqa: E402
 from webui.ui.page import build_page, page_options  # noqa: E402

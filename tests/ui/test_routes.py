@@ -61,6 +61,11 @@ def test_a_running_job_shows_a_preview(client: TestClient, service: FakeService)
     assert answer.content.startswith(b"\xff\xd8")
 
 
+def test_a_job_without_a_preview_sends_nothing(client: TestClient, service: FakeService) -> None:
+    job_id = finished(client, service.submit(small()))["id"]
+    assert client.get(f"/ui/jobs/{job_id}/preview").status_code == 204
+
+
 @pytest.mark.parametrize("path", ["jobs/nobody", "jobs/nobody/preview", "jobs/nobody/pictures/0"])
 def test_an_unknown_job_is_not_there(client: TestClient, path: str) -> None:
     answer = client.get(f"/ui/{path}")

@@ -90,7 +90,7 @@ def _wire(
 ) -> None:
     language = gr.Textbox("en", visible="hidden")
     report = gr.Textbox(visible="hidden")
-    natives = gr.State(native)  # the native size that the size fields were last fitted to
+    natives = gr.State(native)  # the native size that the size fields belong to
     translate = gr.Button(visible="hidden", elem_id="em-translate")
     fill = gr.Button(visible="hidden", elem_id="em-fill")
     fields: Mapping[str, Any] = tab.fields  # of kinds that have the events used below
@@ -101,7 +101,8 @@ def _wire(
 
     def opened(language: str, job_id: str) -> Updates:
         values = starting_values(service, settings.settings) | actions.restore(service, job_id, language)
-        updates = {fields[name]: gr.update(value=values[name]) for name in NAMES}
+        updates: Updates = {fields[name]: gr.update(value=values[name]) for name in NAMES}
+        updates[natives] = facts(service, values["checkpoint"]).native_size or native
         for name, choices in menus(service, language).items():
             updates[fields[name]] = gr.update(choices=choices, value=values[name])
         return updates
@@ -122,15 +123,21 @@ def _wire(
 
     def fitted(checkpoint: str, width: int, height: int, before: int) -> list[Any]:
         after = facts(service, checkpoint).native_size or before
+        if after == before:  # nothing is written back: Gradio may tell one choice twice, the second time with old sizes
+            return [gr.skip(), gr.skip(), gr.skip()]
         return [*follow(width, height, before, after), after]
 
     def filled(text: str, language: str) -> Updates:
         read = actions.read_settings(service, text, language)
-        return {report: read.report} | {fields[name]: gr.update(value=value) for name, value in read.values.items()}
+        updates: Updates = {fields[name]: gr.update(value=value) for name, value in read.values.items()}
+        if "checkpoint" in read.values:
+            updates[natives] = facts(service, read.values["checkpoint"]).native_size or native
+        return {**updates, report: read.report}
 
     where = "() => [emulsion.locale()]"
     js = "() => [emulsion.locale(), emulsion.jobs.last()]"
-    loaded = page.load(opened, [language, report], inputs, js=js, **QUIET)
+    loaded = page.load(opened, [language, report], [*inputs, natives], js=js, **QUIET)
+    loaded.then(None, js="() => document.body.classList.add('em-ready')", **QUIET)
     loaded.then(names_ready, [language], menu_fields, js=where, **QUIET)
     translate.click(refreshed, [language], menu_fields, js=where, **QUIET).then(
         hinted, hint_inputs, [tab.hint, tab.preset], js=_WITH_LANGUAGE, **QUIET
@@ -148,7 +155,7 @@ def _wire(
         **QUIET,
     )
     take = "() => [emulsion.settings.taken(), emulsion.locale()]"
-    fill.click(filled, [report, language], [*inputs, report], js=take, **QUIET).success(
+    fill.click(filled, [report, language], [*inputs, natives, report], js=take, **QUIET).success(
         None, [report], None, js="(report) => emulsion.settings.filled(report)", **QUIET
     )
 

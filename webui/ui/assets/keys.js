@@ -7,7 +7,7 @@
   // Whether Escape belongs to something that is open: a dialog, a menu, an explanation.
   function somethingOpen() {
     const field = document.activeElement;
-    return Boolean(one("dialog[open]")) || field?.getAttribute("aria-expanded") === "true" || emulsion.closeHelp();
+    return emulsion.closeHelp() || Boolean(one("dialog[open]")) || field?.getAttribute("aria-expanded") === "true";
   }
 
   function act(event) {

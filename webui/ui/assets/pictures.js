@@ -164,7 +164,9 @@
       button.setAttribute("aria-label", t(key));
       button.onclick = act;
     }
-    enlarged.onclick = (event) => event.target.closest("button") || enlarged.close();
+    enlarged.onclick = (event) => {
+      if (!event.target.closest("button")) enlarged.close();
+    };
     enlarged.onkeydown = (event) => {
       if (event.key === "ArrowLeft") step(-1);
       else if (event.key === "ArrowRight") step(1);

@@ -61,12 +61,18 @@
     button("file").onclick = () => file.click();
     button("cancel").onclick = () => dialog.close();
     file.onchange = () => {
-      if (file.files[0]) applyFile(file.files[0]);
       dialog.close();
+      if (file.files[0]) applyFile(file.files[0]);
     };
-    dialog.querySelector("form").onsubmit = () => text.value.trim() && apply(text.value);
+    dialog.querySelector("form").onsubmit = (event) => {
+      event.preventDefault();
+      dialog.close(); // first: while it is open, no other part of the page can be pressed
+      if (text.value.trim()) apply(text.value);
+    };
     dialog.onclose = () => dialog.remove();
-    dialog.onclick = (event) => event.target === dialog && dialog.close();
+    dialog.onclick = (event) => {
+      if (event.target === dialog) dialog.close(); // beside the form
+    };
     document.body.append(dialog);
     dialog.showModal();
     text.focus();
