@@ -138,7 +138,7 @@ def _add_page(app: FastAPI, house: House, accounts: Accounts) -> None:
     user: Callable[[Any], str | None] | None = (lambda request: request.scope.get(USER)) if accounts.page else None
     root = f"/{options.subpath}" if options.subpath else ""
     place = Place(cache, user, root, options.host, options.port or 0)
-    mount(app, build_page(house.service, house.store), place, page_options())
+    mount(app, build_page(house.service, house.store), place, page_options(house.store.settings))
 
 
 def _choose(store: SettingsStore, catalogue: Catalogue, options: StartOptions) -> None:

@@ -1,0 +1,109 @@
+"""The real engine inside a real worker process, with a narrow random checkpoint."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.engine.conftest import write_checkpoint
+from webui.engine.catalogue import open_catalogue
+from webui.errors import EmulsionError
+from webui.paths import Paths
+from webui.request import GenerationRequest, Pass
+from webui.settings import Settings
+from webui.workers.plain import WorkerSettings, to_plain
+from webui.workers.service import JobService
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory) -> Paths:
+    home = tmp_path_factory.mktemp("home")
+    for seed, name in enumerate(("narrow", "other")):
+        write_checkpoint(home / "models" / "checkpoints" / f"{name}.safetensors", seed)
+    return Paths(home / "data", home / "models", home / "outputs", {}, home / "program")
+
+
+@pytest.fixture(scope="module")
+def service(paths):
+    settings = Settings(paths).changed({"checkpoint": "narrow", "preview_every_steps": 1})
+    plain = to_plain(WorkerSettings(settings, "cpu", "float32"))
+    service = JobService(plain, paths.data, catalogue=open_catalogue(settings))
+    service.start()
+    yield service
+    service.stop(2)
+
+
+def request(**fields) -> GenerationRequest:
+    steps = fields.pop("steps", 4)
+    step = Pass(width=64, height=64, steps=steps, sampler="Euler")
+    return GenerationRequest(**{"prompt": "a red apple", "seed": 5, "passes": (step,), "save": False, **fields})
+
+
+def test_names_are_those_of_the_registries(service):
+    assert {"Euler", "Euler a", "DPM++ 2M", "UniPC", "LCM"} <= set(service.samplers())
+    assert {"Automatic", "Karras", "Align Your Steps"} <= set(service.schedulers())
+
+
+def test_a_request_becomes_a_picture_with_its_infotext(service):
+    job = service.wait(service.submit(request()), 60)
+    assert (job.state, job.error) == ("done", None)
+    (result,) = job.results
+    picture = Image.open(result.path)
+    assert picture.size == (result.width, result.height) == (64, 64) and result.seed == 5
+    assert picture.info["parameters"] == result.infotext and "a red apple\nSteps: 4, Sampler: Euler" in result.infotext
+    assert result.facts["checkpoint"] == "narrow" and not result.saved
+
+
+def test_the_same_request_gives_the_same_bytes(service):
+    first, second = (service.wait(service.submit(request()), 60).results[0].path for _ in range(2))
+    assert first != second and Path(first).read_bytes() == Path(second).read_bytes()
+
+
+def test_a_saved_picture_lies_in_the_outputs(service, paths):
+    (result,) = service.wait(service.submit(request(save=True)), 60).results
+    assert result.saved and Path(result.path).is_relative_to(paths.outputs) and Path(result.path).is_file()
+
+
+def test_options_of_one_job_do_not_outlive_it(service):
+    job = service.submit(request(), options={"settings": {"picture_format": "webp"}})
+    assert service.wait(job, 60).results[0].path.endswith(".webp")
+    assert service.wait(service.submit(request()), 60).results[0].path.endswith(".png")
+
+
+def test_previews_come_while_it_runs(service):
+    job = service.submit(request(steps=60))
+    seen = None
+    while not (view := service.job(job)).over:
+        seen = view.preview or seen
+        time.sleep(0.01)
+    assert view.state == "done" and seen is not None and seen[:2] in (b"\xff\xd8", b"\x89P", b"RI")
+
+
+def test_an_interrupt_leaves_the_next_picture_as_it_would_have_been(service):
+    before = Path(service.wait(service.submit(request()), 60).results[0].path).read_bytes()
+    job = service.submit(request(steps=1000))
+    while service.job(job).step < 2:
+        time.sleep(0.01)
+    asked = time.monotonic()
+    service.interrupt(job)
+    assert service.wait(job, 30).state == "cancelled" and time.monotonic() - asked < 2
+    assert Path(service.wait(service.submit(request()), 60).results[0].path).read_bytes() == before
+
+
+def test_another_checkpoint_is_loaded_when_asked_for(service):
+    service.load("other")
+    deadline = time.monotonic() + 5
+    while service.status().checkpoint != "other.safetensors":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert service.status().device == "cpu" and service.status().memory > 0
+    with pytest.raises(EmulsionError, match="nobody"):
+        service.load("nobody")
+
+
+def test_a_wrong_name_fails_the_job_with_a_sentence(service):
+    job = service.wait(service.submit(request(checkpoint="nobody")), 30)
+    assert job.state == "failed" and job.error_type == "NotFound" and "nobody" in job.error
