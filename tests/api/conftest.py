@@ -18,7 +18,7 @@ from webui.workers.service import JobService
 FAKE = "tests.workers.fake_engine:engine"
 
 
-def make_house(folder, limit: int = 100) -> SimpleNamespace:
+def make_house(folder, limit: int = 100, settings: dict | None = None) -> SimpleNamespace:
     """Service, store, catalogue and application over an empty data folder with two checkpoint files."""
     models = folder / "models" / "checkpoints"
     models.mkdir(parents=True)
@@ -28,7 +28,7 @@ def make_house(folder, limit: int = 100) -> SimpleNamespace:
     store = SettingsStore(paths)
     catalogue = open_catalogue(store.settings)
     catalogue.sha256(catalogue.find("first"))
-    service = JobService({"outputs": str(paths.outputs)}, paths.data, FAKE, limit, catalogue)
+    service = JobService({"outputs": str(paths.outputs), **(settings or {})}, paths.data, FAKE, limit, catalogue)
     context = Context(service, store, catalogue, lambda settings: {"outputs": str(paths.outputs)})
     app = make_application(context)
     client = TestClient(guarded(app, HostNames()), base_url="http://127.0.0.1:7860")

@@ -11,6 +11,8 @@ import time
 import pytest
 from PIL import Image
 
+from tests.api.conftest import make_house
+from webui.request import GenerationRequest
 from webui.workers.service import JobService
 
 SMALL = {"width": 64, "height": 48, "steps": 3}
@@ -325,15 +327,20 @@ def test_options_survive_a_change_and_return(client, house):
 
 
 def test_a_full_queue_answers_429_with_a_time_to_wait(tmp_path):
-    from tests.api.conftest import make_house
-
     house = make_house(tmp_path, limit=1)  # not started: jobs stay waiting
     house.service._dispatcher.names = {"samplers": [{"name": "Euler", "aliases": [], "facts": {}}], "schedules": []}
-    from webui.request import GenerationRequest
-
     house.service.submit(GenerationRequest())
     answer = txt2img(house.client)
     assert answer.status_code == 429 and answer.headers["retry-after"] and answer.json()["error"] == "QueueFull"
+    house.service.stop(1)
+
+
+def test_a_worker_that_never_starts_is_a_503_with_the_reason(tmp_path):
+    house = make_house(tmp_path, settings={"raise_at_start": True})
+    house.service.start()
+    answer = txt2img(house.client)
+    assert answer.status_code == 503 and "no such device" in answer.json()["detail"]
+    assert house.client.get("/sdapi/v1/samplers").json() == []
     house.service.stop(1)
 
 

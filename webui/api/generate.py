@@ -17,7 +17,7 @@ from webui.api.fields import GenerationFields, TextToImageFields, effective_sett
 from webui.api.follow import follow
 from webui.api.grid import grid_file
 from webui.api.problems import JobFailed
-from webui.errors import NotFound
+from webui.errors import NotFound, WorkerLost
 from webui.request import GenerationRequest
 from webui.settings import Settings, known_options
 from webui.workers.queue import FAILED
@@ -54,7 +54,10 @@ async def _make(context: Context, fields: TextToImageFields, request: Request) -
 
 
 def _names(context: Context) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    return context.service.names("samplers"), context.service.names("schedules")
+    samplers, schedules = context.service.names("samplers"), context.service.names("schedules")
+    if not samplers:
+        raise WorkerLost("The worker process does not start.", remedy=context.service.status().error or "")
+    return samplers, schedules
 
 
 def _reply(fields: GenerationFields, job: JobView, settings: Settings) -> dict[str, Any]:
