@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from webui.diffusion.guidance import Conditioning
+    from webui.diffusion.conditioning import Conditioning
     from webui.nn.hooks import NO_HOOKS, BlockHooks, Site
 
 __all__ = [
@@ -50,7 +50,7 @@ _LATER = {  # names that need torch, imported when an extension first asks for t
     "BlockHooks": "webui.nn.hooks",
     "NO_HOOKS": "webui.nn.hooks",
     "Site": "webui.nn.hooks",
-    "Conditioning": "webui.diffusion.guidance",
+    "Conditioning": "webui.diffusion.conditioning",
 }
 
 Predictor: TypeAlias = Callable[["Tensor", float, "Conditioning"], "Tensor"]

@@ -30,7 +30,7 @@ class Registry(Generic[T]):
         self._keys: dict[str, str] = {}
         self._frozen = False
 
-    def register(self, name: str, *aliases: str, **facts: Any) -> Callable[[T], T]:
+    def register(self, name: str, /, *aliases: str, **facts: Any) -> Callable[[T], T]:
         """Decorator: add `value` under `name`. Raises ValueError on a taken name or after `freeze`."""
 
         def add(value: T) -> T:

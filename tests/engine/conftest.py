@@ -1,14 +1,21 @@
 """A narrow checkpoint with random weights in the layout of SD 1, and what is needed to make pictures with it."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 
+from webui.engine.hooks import HookChain, NamedHooks
+from webui.engine.plan import make_plan
+from webui.engine.run import run
+from webui.engine.session import Session
 from webui.nn.clip import ClipText, ClipTextConfig
 from webui.nn.unet import UNet, UNetConfig
 from webui.nn.vae import Autoencoder, AutoencoderConfig
 from webui.paths import Paths
+from webui.request import GenerationRequest, Pass
+from webui.settings import Settings
 from webui.weights.save import save_safetensors
 
 WIDTH = 64  # of the text encoder
@@ -50,3 +57,44 @@ def home(tmp_path_factory) -> Paths:
     write_checkpoint(home / "models" / "checkpoints" / "narrow.safetensors", 0)
     write_checkpoint(home / "models" / "checkpoints" / "other.safetensors", 1)
     return Paths(home / "data", home / "models", home / "outputs", {}, home / "program")
+
+
+@pytest.fixture(scope="session")
+def settings(home) -> Settings:
+    """Settings that keep names of files apart by their number alone."""
+    return Settings(home).changed({"checkpoint": "narrow", "live_previews": False})
+
+
+@pytest.fixture(scope="module")
+def session(settings) -> Session:
+    """A session on the CPU in float32, shared by a file's tests as a worker shares it between jobs."""
+    return Session(settings, device="cpu", precision="float32")
+
+
+@pytest.fixture
+def make(session):
+    """Make the pictures of a request: returns the results and appends events to `make.events`."""
+
+    def make(request, control=None, hooks=None):
+        make.events = []
+        plan = make_plan(request, session.catalogue, session.extensions)
+        if hooks is not None:
+            plan = dataclasses.replace(
+                plan, hooks=HookChain(tuple(NamedHooks(f"ext{i}", h) for i, h in enumerate(hooks)))
+            )
+        return run(plan, session, make.events.append, control)
+
+    return make
+
+
+@pytest.fixture
+def wanted():
+    """Builds small requests."""
+    return small_request
+
+
+def small_request(prompt="a red apple", **fields) -> GenerationRequest:
+    """A small request; fields of the pass and of the request may be given together."""
+    own = {name: fields.pop(name) for name in list(fields) if name in Pass.__dataclass_fields__}
+    step = Pass(**{"width": 64, "height": 64, "steps": 4, "sampler": "Euler", **own})
+    return GenerationRequest(**{"prompt": prompt, "seed": 5, "passes": (step,), **fields})

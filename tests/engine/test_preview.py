@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from webui.engine.preview import Previewer, encode_preview, latent_colours
+from webui.engine.preview import Previewer, latent_colours, preview_file
 from webui.families.base import LatentFormat
 
 
@@ -23,13 +23,13 @@ def test_a_checkpoint_without_factors_gives_grey():
 
 
 def test_a_preview_is_a_jpeg_that_shows_the_batch_side_by_side():
-    data = encode_preview(torch.rand(3, 3, 8, 10))
+    data = preview_file(torch.rand(3, 3, 8, 10))
     image = Image.open(io.BytesIO(data))
     assert (image.format, image.size) == ("JPEG", (30, 8))
 
 
 def test_not_a_number_does_not_keep_a_preview_from_being_made():
-    assert encode_preview(torch.full((1, 3, 8, 8), float("nan")))
+    assert preview_file(torch.full((1, 3, 8, 8), float("nan")))
 
 
 @pytest.mark.parametrize(("every", "expected"), [(1, 6), (3, 2), (0, 0), (-1, 0)])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from webui.errors import FileError, NotFound
 from webui.paths import Paths
+from webui.text.styles import Style, read_styles
 
 if TYPE_CHECKING:
     from webui.settings import Settings
@@ -115,6 +116,10 @@ class Catalogue:
         """The facts of a file that need not be in any list."""
         size, modified = _stamp(path)
         return self._with_hash(CheckpointFile(path.name, path, size, modified))
+
+    def styles(self) -> dict[str, Style]:
+        """The user's styles by name: `styles.csv` and other CSV files of that beginning in the data folder."""
+        return read_styles(sorted(self._paths.data.glob("styles*.csv")))
 
     def sha256(self, file: CheckpointFile) -> str:
         """The file's SHA-256 in hexadecimal, read once and remembered by path, size and time of change."""

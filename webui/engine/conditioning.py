@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from webui.diffusion.guidance import Conditioning
+    from webui.diffusion.conditioning import Conditioning
 
 LIMIT = 128 << 20  # bytes
 

@@ -14,7 +14,7 @@ from webui.extend import Extension, JobHooks, PictureInfo, PromptText, Start, St
 if TYPE_CHECKING:
     import numpy as np
 
-    from webui.diffusion.guidance import Conditioning
+    from webui.diffusion.conditioning import Conditioning
     from webui.extend import Denoiser, Predictor
     from webui.nn.hooks import BlockHooks
 

@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from webui.engine.catalogue import Catalogue, CheckpointFile, conflicting_hash
@@ -18,6 +19,7 @@ from webui.errors import InvalidRequest
 from webui.extend import PromptText
 from webui.families.vae import doubt, sidecar_vae
 from webui.request import SEED_MAXIMUM, GenerationRequest, Pass, check, replace
+from webui.text.styles import apply_styles
 from webui.weights.header import read_header
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Plan:
     warnings: tuple[str, ...]
     hooks: HookChain
     memory: MemoryEstimate
+    made: datetime
 
     @property
     def pictures(self) -> tuple[PicturePlan, ...]:
@@ -101,8 +104,11 @@ def make_plan(
         passes=tuple(step.settings for step in passes),
     )
     hooks = HookChain(begin_job(list(extensions), options))
-    pictures = [_picture(request, passes, hooks, index, warnings) for index in range(_total(request))]
+    words = request.prompt, request.negative_prompt
+    if request.styles:
+        words = apply_styles(*words, request.styles, catalogue.styles())
     size = request.batch_size
+    pictures = [_picture(request, words, passes, hooks, index, warnings) for index in range(request.count * size)]
     needs = _memory(checkpoint, passes, size)
     return Plan(
         request=request,
@@ -114,11 +120,8 @@ def make_plan(
         warnings=tuple(dict.fromkeys([*warnings, *_memory_warnings(needs)])),
         hooks=hooks,
         memory=needs,
+        made=datetime.now().astimezone(),
     )
-
-
-def _total(request: GenerationRequest) -> int:
-    return request.count * request.batch_size
 
 
 def _resolve_pass(step: Pass, facts: ModelFacts, index: int, warnings: list[str]) -> PassPlan:
@@ -150,9 +153,8 @@ def _rounded(side: int, factor: int) -> int:
 def _sigmas(step: Pass, facts: ModelFacts) -> Sequence[float]:
     """The sigmas that are run: for an image `steps · strength` of them, in a later pass all of its `steps` (A1111)."""
     from webui.diffusion.schedules import sigmas_for
-    from webui.families.loading import law as law_of
 
-    law = law_of(facts)
+    law = facts.law(step.width, step.height)
     strength = min(step.denoising_strength, LARGEST_STRENGTH)
     if step.source == "noise":
         return sigmas_for(step.sampler, step.schedule, step.steps, law, step.options)
@@ -167,11 +169,16 @@ def _sigmas(step: Pass, facts: ModelFacts) -> Sequence[float]:
 
 
 def _picture(
-    request: GenerationRequest, passes: Sequence[PassPlan], hooks: HookChain, index: int, warnings: list[str]
+    request: GenerationRequest,
+    words: tuple[str, str],
+    passes: Sequence[PassPlan],
+    hooks: HookChain,
+    index: int,
+    warnings: list[str],
 ) -> PicturePlan:
     # A1111: with a variation all pictures share the seed and differ in the variation seed.
     seed = request.seed + (0 if request.variation_strength else index)
-    prompt = hooks.edit_prompt(PromptText(request.prompt, request.negative_prompt, seed, index))
+    prompt = hooks.edit_prompt(PromptText(*words, seed, index))
     prompt, unknown = carry_out_directives(prompt, DIRECTIVES)
     warnings.extend(f"{found.source} was left out: nothing here knows what it means." for found in unknown)
     positive, negative = [], []
@@ -187,7 +194,13 @@ def _picture(
 def picture_request(plan: Plan, picture: PicturePlan) -> GenerationRequest:
     """The request that makes this one picture again: what its infotext says."""
     return replace(
-        plan.request, seed=picture.seed, variation_seed=picture.variation_seed, batch_size=1, count=1, save=True
+        plan.request,
+        checkpoint=plan.checkpoint.stem,
+        seed=picture.seed,
+        variation_seed=picture.variation_seed,
+        batch_size=1,
+        count=1,
+        save=True,
     )
 
 

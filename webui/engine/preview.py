@@ -6,23 +6,22 @@ the colour of its pixels.
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable
 from typing import TypeAlias
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from webui.families.base import LatentFormat
+from webui.imaging.convert import encode_preview, to_pictures
 
 Painter: TypeAlias = Callable[[Tensor], Tensor]  # denoised [B, C, h, w] -> pictures [B, 3, H, W] in [0, 1]
 
 SHARE = 0.01  # of the sampling time may go into previews
 CREDIT = 0.05  # seconds of previews that need not have been earned yet
 LONGEST_SIDE = 512
+PREVIEW_FORMAT = "jpeg"
 
 
 def latent_colours(latents: LatentFormat) -> Painter:
@@ -37,15 +36,10 @@ def latent_colours(latents: LatentFormat) -> Painter:
     return paint
 
 
-def encode_preview(pictures: Tensor, format: str = "jpeg") -> bytes:
+def preview_file(pictures: Tensor) -> bytes:
     """The bytes of one picture file that shows all pictures [B, 3, H, W] of a batch side by side."""
-    sheet = torch.cat(tuple(pictures), dim=2).permute(1, 2, 0)  # [H, B·W, 3]
-    pixels = (sheet.detach().float().cpu().nan_to_num() * 255).round().to(torch.uint8).numpy()
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    stream = io.BytesIO()
-    image.save(stream, format, quality=80)
-    return stream.getvalue()
+    sheet = torch.cat(tuple(pictures), dim=2).nan_to_num()  # [3, H, B·W]
+    return encode_preview(to_pictures(sheet)[0], PREVIEW_FORMAT.upper(), LONGEST_SIDE)
 
 
 class Previewer:
@@ -62,7 +56,7 @@ class Previewer:
         now = self._clock()
         if self._spent + self._last > CREDIT + SHARE * (now - self._started):
             return None
-        data = encode_preview(self._painter(denoised))
+        data = preview_file(self._painter(denoised))
         self._last = self._clock() - now
         self._spent += self._last
         return data

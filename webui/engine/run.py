@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from webui.engine.memory import is_out_of_memory
 from webui.engine.output import finish
 from webui.engine.plan import PicturePlan, Plan
 from webui.engine.preview import Previewer
-from webui.engine.sampling import sample
+from webui.engine.sampling import Surroundings, sample
 from webui.engine.session import Session
 from webui.errors import OutOfMemory
 
@@ -41,9 +40,9 @@ def ignore(event: dict[str, Any]) -> None:
 def run(plan: Plan, session: Session, on_event: OnEvent = ignore, control: Control | None = None) -> list[Result]:
     """Make the pictures of a plan and return those that were finished, in order.
 
-    `on_event` gets dicts: progress (stage, step, steps, batch, batches, fraction, eta), preview (bytes, format), picture
-    (path, infotext, seed, index, image) and note (text). `control` interrupts within one network call, skips a batch or
-    stops after one. Same plan, same machine: same bytes, whatever the batch size.
+    `on_event` gets dicts whose "type" is progress (stage, step, steps, batch, batches, fraction, eta), preview (bytes,
+    format), picture (path, infotext, seed, index, image …) or note (text). `control` interrupts within one network
+    call, skips a batch or stops after one. Same plan, same machine: same bytes, whatever the batch size.
 
     Raises Cancelled (finished pictures were reported), OutOfMemory (after a second try in a leaner way), ExtensionError
     and what loading raises.
@@ -116,9 +115,10 @@ class _Run:
         settings = self.session.settings
         every = settings["preview_every_steps"] if settings["live_previews"] else 0
         previewer = Previewer(self.session.painter(), every) if every > 0 else None
+        given = Surroundings(self.plan, self.session, self.report, self.control, previewer)
         latents: Tensor | None = None
-        for number, step in enumerate(self.plan.passes):
-            latents = sample(self.plan, group, number, latents, self.session, self.report, self.control, previewer)
+        for number in range(len(self.plan.passes)):
+            latents = sample(given, group, number, latents)
         assert latents is not None
         heed(self.control)
         with self.report.stage("decode"):

@@ -17,6 +17,7 @@ from webui.engine.memory import release
 from webui.engine.preview import Painter, latent_colours
 from webui.errors import EmulsionError, FileError
 from webui.families import Model
+from webui.nn.memory import give_memory_back, keep_freed_memory
 from webui.nn.precision import best_dtype, place
 from webui.nn.tiling import decode_tiled, encode_tiled
 from webui.nn.tiny import TinyConfig, TinyDecoder
@@ -25,7 +26,7 @@ from webui.weights.assign import fill
 from webui.weights.reader import open_weights
 
 if TYPE_CHECKING:
-    from webui.diffusion.guidance import Conditioning
+    from webui.diffusion.conditioning import Conditioning
     from webui.request import GenerationRequest
 
 LEAN_TILE = 32  # latent cells along a tile's side when memory is short
@@ -52,6 +53,7 @@ class Session:
         self.extensions = extensions or Extensions()
         self.device = torch.device(_best_device() if device == "auto" else device)
         self.dtype = best_dtype(self.device, precision)
+        keep_freed_memory()
         self.checkpoint: CheckpointFile | None = None
         self._loaded: tuple[str, str | None] | None = None
         self._model: Model | None = None
@@ -90,6 +92,7 @@ class Session:
         self._model = self._painter = self.checkpoint = self._loaded = None
         self._conditionings.clear()
         release()
+        give_memory_back()
 
     def release(self) -> None:
         """Give back all but the checkpoint."""

@@ -1,0 +1,90 @@
+"""From decoded numbers to a picture file with its infotext, and from an infotext back to a request."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from webui.engine.extensions import Extensions
+from webui.engine.plan import PicturePlan, Plan, picture_request
+from webui.engine.session import Session
+from webui.extend import PictureInfo
+from webui.imaging.convert import to_pictures
+from webui.imaging.files import place_file
+from webui.imaging.metadata import save_picture
+from webui.imaging.names import output_path, request_facts
+from webui.infotext import infotext_to_request, request_to_infotext
+from webui.paths import PROGRAM
+from webui.request import GenerationRequest, replace
+
+
+def finish(
+    plan: Plan, picture: PicturePlan, pixels: np.ndarray, session: Session
+) -> tuple[Image.Image, str, Path | None]:
+    """Run the picture hooks over `pixels` [H, W, 3] in [0, 1], write the infotext, save if it is wanted.
+
+    Returns picture, infotext and path (None when it was not saved). Raises ExtensionError, FileError.
+    """
+    info = PictureInfo(picture.index, picture.seed, infotext_facts(plan, session))
+    pixels, info = plan.hooks.edit_image(pixels, info)
+    image = to_pictures(torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).permute(2, 0, 1))[0]
+    infotext = request_to_infotext(picture_request(plan, picture), info.fields, version())
+    return image, infotext, save(plan, picture, image, infotext, session) if plan.request.save else None
+
+
+def infotext_facts(plan: Plan, session: Session) -> dict[str, Any]:
+    """Infotext fields beside the request's own: hashes, and what extensions were told."""
+    facts: dict[str, Any] = {"Model hash": session.catalogue.sha256(plan.checkpoint)[:10]}
+    if plan.vae is not None:
+        facts["VAE hash"] = session.catalogue.sha256(plan.vae)[:10]
+    return facts | session.extensions.infotext_fields(plan.request.extensions)
+
+
+def save(plan: Plan, picture: PicturePlan, image: Image.Image, infotext: str, session: Session) -> Path:
+    """Write the picture where the settings want it, whole or not at all. Raises FileError."""
+    settings = session.settings
+    kind = "img2img" if plan.request.passes[0].source == "image" else "txt2img"
+    seeds = [one.seed for one in plan.pictures]
+    facts = request_facts(
+        plan.request,
+        picture.index,
+        seed=picture.seed,
+        seed_first=seeds[0],
+        seed_last=seeds[-1],
+        model_name=plan.checkpoint.stem,
+        model_hash=session.catalogue.sha256(plan.checkpoint)[:10],
+        vae_filename=plan.vae.stem if plan.vae else "",
+        image_hash=hashlib.sha256(image.tobytes()).hexdigest(),
+        job_time=plan.made,
+    )
+    format = settings["picture_format"]
+    pattern = settings["name_pattern"]
+    if settings["folder_per_pattern"]:
+        pattern = f"{settings['folder_pattern']}/{pattern}"
+    path = output_path(settings.paths.outputs / settings[f"folder_{kind}"], pattern, facts, f".{format}")
+    written = infotext if settings["write_infotext"] else ""
+    path = save_picture(image, path, written, format, settings["quality"], settings["webp_lossless"])
+    if settings["infotext_files"]:
+        place_file(infotext.encode("utf-8", "replace"), path.with_suffix(".txt"))
+    return path
+
+
+def read_request(infotext: str, extensions: Extensions) -> tuple[GenerationRequest, dict[str, str]]:
+    """The request of an infotext with the options of extensions, and the fields that nothing here knows."""
+    request, rest = infotext_to_request(infotext)
+    options = extensions.read_fields(rest)
+    known = {option.infotext_key for extension in extensions for option in extension.options}
+    return replace(request, extensions=options), {key: value for key, value in rest.items() if key not in known}
+
+
+@cache
+def version() -> str:
+    """The program's version, from pyproject.toml."""
+    return str(tomllib.loads((PROGRAM / "pyproject.toml").read_text("utf-8"))["project"]["version"])
