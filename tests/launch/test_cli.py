@@ -181,6 +181,61 @@ def test_pictures_go_where_out_says(tmp_path: Path) -> None:
     assert again[0] == "1.png" and again[1] != "1.png"
 
 
+@pytest.fixture
+def fake_engine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The engine's contract without its networks: what it was given, and one picture for each that was asked for."""
+    seen: dict[str, Any] = {}
+    catalogue = types.SimpleNamespace(find=lambda name: name, facts=lambda file: FACTS)
+
+    def make_plan(request: GenerationRequest, *others: object) -> GenerationRequest:
+        if request.prompt == "no such sampler":
+            raise InvalidRequest("There is no sampler named 'x'.")
+        seen["request"] = request
+        return request
+
+    def session(settings: object, catalogue: object, extensions: object, device: str, precision: str) -> None:
+        seen["device"], seen["precision"] = device, precision
+
+    def run(plan: GenerationRequest, session: object, on_event: Any) -> list[Any]:
+        on_event({"type": "note", "text": "128 x 128 is this checkpoint's size."})
+        on_event({"type": "progress", "batch": 0, "batches": 1, "step": 1, "steps": 2})
+        return [picture(plan.seed + number) for number in range(plan.batch_size * plan.count)]
+
+    modules = {
+        "catalogue": {"open_catalogue": lambda settings: catalogue},
+        "extensions": {"load_extensions": lambda folders, registries: None, "registries": lambda: None},
+        "plan": {"make_plan": make_plan},
+        "session": {"Session": session},
+        "run": {"run": run},
+    }
+    for name, members in modules.items():
+        module = types.ModuleType(f"webui.engine.{name}")
+        module.__dict__.update(members)
+        monkeypatch.setitem(sys.modules, f"webui.engine.{name}", module)
+    return seen
+
+
+def test_generate_prints_where_the_pictures_are(
+    fake_engine: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"generate --prompt apple --seed 7 --count 2 --out {tmp_path} --data-dir {tmp_path} --device cpu --no-half"
+    assert cli.main(line.split()) == 0
+    said = capsys.readouterr()
+    assert said.out.split() == [str(tmp_path / "7.png"), str(tmp_path / "8.png")]
+    assert "checkpoint's size" in said.err
+    assert (fake_engine["device"], fake_engine["precision"]) == ("cpu", "float32")
+    assert fake_engine["request"].save is False and fake_engine["request"].passes[0].width == 128
+
+
+def test_generate_speaks_json(fake_engine: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["generate", "--seed", "7", "--out", str(tmp_path / "a.png"), "--data-dir", str(tmp_path), "--json"]
+    assert cli.main([*line, "--prompt", "apple"]) == 0
+    (made,) = json.loads(capsys.readouterr().out)["images"]
+    assert made["path"] == str(tmp_path / "a.png") and (made["seed"], made["width"]) == (7, 8)
+    assert cli.main([*line, "--prompt", "no such sampler"]) == 2
+    assert json.loads(capsys.readouterr().out)["type"] == "InvalidRequest"
+
+
 def test_an_out_that_is_no_picture_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=r"\.gif"):
         commands.is_picture(tmp_path / "apple.gif")
