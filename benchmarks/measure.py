@@ -112,6 +112,23 @@ def side_by_side(
     finally:
         for contender in contenders.values():
             contender.__exit__(None, None, None)
+    return rows(benchmark, samples, against)
+
+
+def interleaved(cases: Mapping[str, Callable[[], Any]], repeats: int, warm_up: bool = True) -> dict[str, list[Sample]]:
+    """Call cases of this process in turn, `repeats` times around: for small things that do not disturb each other."""
+    if warm_up:
+        for function in cases.values():
+            function()
+    samples: dict[str, list[Sample]] = {name: [] for name in cases}
+    for _ in range(repeats):
+        for name, function in cases.items():
+            samples[name].append(timed(function))
+    return samples
+
+
+def rows(benchmark: str, samples: Mapping[str, list[Sample]], against: str = "") -> list[Row]:
+    """A row for each case, with ratios to the case `against`."""
     return with_ratios([row(benchmark, name, taken) for name, taken in samples.items()], against)
 
 

@@ -70,7 +70,7 @@ def diffusers_unet(tensors: dict[str, Tensor]) -> Any:
     from diffusers import UNet2DConditionModel
 
     with torch.device("meta"):
-        model = UNet2DConditionModel(cross_attention_dim=768)
+        model: Any = UNet2DConditionModel(cross_attention_dim=768)
     names = unet_to_diffusers(tensors)
     model.load_state_dict({names[name]: tensor for name, tensor in tensors.items()}, assign=True)
     return model.eval()
@@ -81,7 +81,7 @@ def diffusers_vae(tensors: dict[str, Tensor]) -> Any:
     from diffusers import AutoencoderKL
 
     with torch.device("meta"):
-        model = AutoencoderKL(
+        model: Any = AutoencoderKL(
             block_out_channels=(128, 256, 512, 512),
             down_block_types=("DownEncoderBlock2D",) * 4,
             up_block_types=("UpDecoderBlock2D",) * 4,

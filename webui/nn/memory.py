@@ -1,8 +1,8 @@
 """How the C library treats memory that tensors give back.
 
 By default glibc returns every large block to the kernel at once, and the next tensor pays for fresh pages: about a
-quarter of a second for each gigabyte, several times over in one decoded picture. Keeping freed blocks for the next tensor saves
-that. Other systems and C libraries are left alone.
+quarter of a second for each gigabyte, several times over in one decoded picture. Keeping freed blocks for the next
+tensor saves that. Other systems and C libraries are left alone.
 """
 
 from __future__ import annotations
@@ -48,9 +48,7 @@ def _limits(mmap_threshold: int, trim_threshold: int) -> bool:
     library = _glibc()
     if library is None:
         return False
-    return bool(
-        library.mallopt(M_MMAP_THRESHOLD, mmap_threshold) and library.mallopt(M_TRIM_THRESHOLD, trim_threshold)
-    )
+    return bool(library.mallopt(M_MMAP_THRESHOLD, mmap_threshold) and library.mallopt(M_TRIM_THRESHOLD, trim_threshold))
 
 
 @cache

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
 from webui.errors import SettingsError
 
+Network = TypeVar("Network", bound=nn.Module)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -52,22 +55,22 @@ def placed(
 
 
 def place(
-    network: nn.Module, device: torch.device | str, dtype: torch.dtype, storage: torch.dtype | None = None
-) -> nn.Module:
+    network: Network, device: torch.device | str, dtype: torch.dtype, storage: torch.dtype | None = None
+) -> Network:
     """Put every weight of `network` in its best place, one at a time, so that no second copy of the whole exists.
 
     `storage` keeps matrices in a smaller type (float8, float16) than they compute in.
     """
     for module in network.modules():
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                if isinstance(tensor, nn.Parameter):
-                    moved = placed(tensor.data, device, dtype, storage)
-                    tensors[name] = nn.Parameter(moved, requires_grad=tensor.requires_grad)
-                elif tensor is not None:
-                    tensors[name] = placed(tensor, device, dtype, storage)
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                moved = placed(parameter.data, device, dtype, storage)
+                module._parameters[name] = nn.Parameter(moved, requires_grad=parameter.requires_grad)
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = placed(buffer, device, dtype, storage)
     if hasattr(network, "compute_dtype"):
-        network.compute_dtype = dtype
+        network.compute_dtype = dtype  # type: ignore[assignment]
     return network.eval()
 
 

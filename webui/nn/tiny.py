@@ -90,7 +90,7 @@ class TinyDecoder(nn.Sequential):
 
     def picture(self, latents: Tensor) -> Tensor:
         """The picture as people see it: float32 in [0, 1]."""
-        weight = self[1].weight
+        weight = next(self.parameters())
         return self(latents.to(weight.device, weight.dtype)).float().clamp(0.0, 1.0)
 
 

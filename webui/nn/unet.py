@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from webui.errors import IncompatibleModel
 from webui.nn.hooks import NO_HOOKS, BlockHooks, Site
-from webui.nn.layers import Conv2d, Linear
+from webui.nn.layers import Conv2d, Linear, normed_silu
 from webui.nn.unet_blocks import (
     Downsample,
     ResidualBlock,
@@ -122,7 +122,7 @@ class UNet(nn.Module):
         `timestep` [B], `context` [B, T, D], `pooled` [B, P] for nets that take it. Any float types.
         Returns [B, out, H, W] in the type of `x`.
         """
-        dtype = self.compute_dtype or self.time_embed[0].weight.dtype
+        dtype = self.compute_dtype or next(self.time_embed.parameters()).dtype
         embedding = self.embed(timestep, pooled, dtype)
         context = context.to(dtype)
         h = x.to(dtype)
@@ -132,26 +132,26 @@ class UNet(nn.Module):
             skips.append(h)
         h = self.middle_block(h, embedding, context, hooks, h.shape[2:])
         for stage in self.output_blocks:
+            assert isinstance(stage, Stage)
             h, skip = hooks.run_join(stage.site, h, skips.pop())
             size = skips[-1].shape[2:] if skips else h.shape[2:]
             h = stage(torch.cat([h, skip], dim=1), embedding, context, hooks, size)
-        return self.out(h).to(x.dtype)
+        norm, _, conv = self.out
+        return conv(normed_silu(norm, h)).to(x.dtype)
 
 
 @torch.no_grad()
 def zero_last_layers(unet: UNet) -> None:
     """Start a new net as the authors do: every residual branch adds nothing and the prediction is zero."""
+    last: list[nn.Module] = [unet.out[2]]
     for module in unet.modules():
         if isinstance(module, ResidualBlock):
-            last = module.out_layers[3]
+            last.append(module.out_layers[3])
         elif isinstance(module, SpatialTransformer):
-            last = module.proj_out
-        else:
-            continue
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-    nn.init.zeros_(unet.out[2].weight)
-    nn.init.zeros_(unet.out[2].bias)
+            last.append(module.proj_out)
+    for layer in last:
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
 
 
 __all__ = ["UNet", "UNetConfig", "zero_last_layers"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from webui.nn.attention import attention
 from webui.nn.hooks import NO_HOOKS, BlockHooks, Site
-from webui.nn.layers import Conv2d, Linear
+from webui.nn.layers import Conv2d, Linear, added, doubled_conv, normed_silu
 
 
 def timestep_embedding(timestep: Tensor, width: int, max_period: float = 10000.0) -> Tensor:
@@ -44,8 +44,10 @@ class ResidualBlock(nn.Module):
         self.skip_connection = nn.Identity() if same else Conv2d(channels_in, channels_out, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # [B, C, H, W], [B, E]
-        h = self.in_layers(x) + self.emb_layers(embedding)[:, :, None, None]
-        return self.skip_connection(x) + self.out_layers(h)
+        norm, _, conv = self.in_layers
+        h = added(conv(normed_silu(norm, x)), self.emb_layers(embedding)[:, :, None, None])
+        norm, _, _, conv = self.out_layers
+        return added(conv(normed_silu(norm, h)), self.skip_connection(x))
 
 
 class Downsample(nn.Module):
@@ -67,6 +69,8 @@ class Upsample(nn.Module):
         self.conv = Conv2d(channels_in, channels_out, 3, padding=1)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        if tuple(size) == (2 * x.shape[2], 2 * x.shape[3]):
+            return doubled_conv(x, self.conv)
         return self.conv(F.interpolate(x, size=size, mode="nearest"))
 
 
@@ -99,8 +103,10 @@ class GatedGelu(nn.Module):
         self.proj = Linear(width_in, 2 * width_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        h, gate = self.proj(x).chunk(2, dim=-1)
-        return h * F.gelu(gate)
+        h, gate = self.proj.parts(x, 2)
+        if torch.is_grad_enabled():
+            return h * F.gelu(gate)
+        return F.gelu(gate).mul_(h)
 
 
 class FeedForward(nn.Module):
@@ -126,9 +132,9 @@ class TransformerLayer(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, hooks: BlockHooks) -> Tensor:  # [B, T, C], [B, S, K]
         h = self.norm1(x)
-        x = x + self.attn1(h, h, hooks)
-        x = x + self.attn2(self.norm2(x), context, hooks)
-        return x + self.ff(self.norm3(x))
+        x = added(self.attn1(h, h, hooks), x)
+        x = added(self.attn2(self.norm2(x), context, hooks), x)
+        return added(self.ff(self.norm3(x)), x)
 
 
 class SpatialTransformer(nn.Module):
@@ -159,4 +165,4 @@ class SpatialTransformer(nn.Module):
         if self.linear_projections:
             tokens = self.proj_out(tokens)
         h = tokens.unflatten(1, (height, width)).permute(0, 3, 1, 2)
-        return x + (h if self.linear_projections else self.proj_out(h))
+        return added(h if self.linear_projections else self.proj_out(h), x)

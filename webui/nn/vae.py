@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from webui.errors import IncompatibleModel
 from webui.nn.attention import attention
-from webui.nn.layers import Conv2d
+from webui.nn.layers import Conv2d, added, doubled_conv, normed_silu
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ class ResidualBlock(nn.Module):
             self.nin_shortcut = Conv2d(channels_in, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(F.silu(self.norm2(h)))
-        return h + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
+        h = self.conv1(normed_silu(self.norm1, x))
+        h = self.conv2(normed_silu(self.norm2, h))
+        return added(h, self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
 
 
 class AttentionBlock(nn.Module):
@@ -116,7 +116,7 @@ class AttentionBlock(nn.Module):
         h = self.norm(x)
         q, k, v = (p(h).flatten(2).transpose(1, 2).unsqueeze(1) for p in (self.q, self.k, self.v))  # [B, 1, HW, C]
         h = attention(q, k, v)
-        return x + self.proj_out(h.squeeze(1).transpose(1, 2).unflatten(2, (height, width)))
+        return added(self.proj_out(h.squeeze(1).transpose(1, 2).unflatten(2, (height, width))), x)
 
 
 class Downsample(nn.Module):
@@ -138,19 +138,34 @@ class Upsample(nn.Module):
         self.conv = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return doubled_conv(x, self.conv)
 
 
-def _middle(channels: int) -> nn.Module:
-    middle = nn.Module()
-    middle.block_1 = ResidualBlock(channels, channels)
-    middle.attn_1 = AttentionBlock(channels)
-    middle.block_2 = ResidualBlock(channels, channels)
-    return middle
+class Middle(nn.Module):
+    """What runs at the lowest resolution of either half: residual block, attention, residual block."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.block_1 = ResidualBlock(channels, channels)
+        self.attn_1 = AttentionBlock(channels)
+        self.block_2 = ResidualBlock(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block_2(self.attn_1(self.block_1(x)))
 
 
-def _run_middle(middle: nn.Module, x: Tensor) -> Tensor:
-    return middle.block_2(middle.attn_1(middle.block_1(x)))
+class Level(nn.Module):
+    """The residual blocks of one resolution. A change of size is added under the file's name for it."""
+
+    def __init__(self, channels_in: int, channels_out: int, blocks: int):
+        super().__init__()
+        widths = [channels_in] + [channels_out] * blocks
+        self.block = nn.Sequential(*(ResidualBlock(w, channels_out) for w in widths[:-1]))
+        self.downsample: Downsample | None = None
+        self.upsample: Upsample | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x)
 
 
 class Encoder(nn.Module):
@@ -160,36 +175,31 @@ class Encoder(nn.Module):
         super().__init__()
         channels = config.channels
         self.conv_in = Conv2d(config.picture_channels, channels, 3, padding=1)
-        self.down = nn.ModuleList()
-        for level, multiplier in enumerate(config.multipliers):
-            stage = nn.Module()
-            stage.block = nn.ModuleList()
-            for _ in range(config.blocks):
-                stage.block.append(ResidualBlock(channels, config.channels * multiplier))
-                channels = config.channels * multiplier
-            if level < len(config.multipliers) - 1:
-                stage.downsample = Downsample(channels)
-            self.down.append(stage)
-        self.mid = _middle(channels)
+        levels = []
+        for number, multiplier in enumerate(config.multipliers):
+            level = Level(channels, config.channels * multiplier, config.blocks)
+            channels = config.channels * multiplier
+            if number < len(config.multipliers) - 1:
+                level.downsample = Downsample(channels)
+            levels.append(level)
+        self.down = nn.ModuleList(levels)
+        self.mid = Middle(channels)
         self.norm_out = _norm(channels)
         self.conv_out = Conv2d(channels, 2 * config.latent_channels, 3, padding=1)
 
     def fine(self, x: Tensor) -> Tensor:
         """The part at more than latent size: picture → features [B, C, H/f, W/f]. Only its norms look far."""
         h = self.conv_in(x)
-        for stage in self.down:
-            if hasattr(stage, "downsample"):
-                for block in stage.block:
-                    h = block(h)
-                h = stage.downsample(h)
+        for level in self.down:
+            assert isinstance(level, Level)
+            if level.downsample is not None:
+                h = level.downsample(level(h))
         return h
 
     def coarse(self, h: Tensor) -> Tensor:
         """The part at latent size, attention included: features → moments."""
-        for block in self.down[-1].block:
-            h = block(h)
-        h = _run_middle(self.mid, h)
-        return self.conv_out(F.silu(self.norm_out(h)))
+        h = self.mid(self.down[-1](h))
+        return self.conv_out(normed_silu(self.norm_out, h))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.coarse(self.fine(x))
@@ -202,37 +212,31 @@ class Decoder(nn.Module):
         super().__init__()
         channels = config.decoder_widths[-1]
         self.conv_in = Conv2d(config.latent_channels, channels, 3, padding=1)
-        self.mid = _middle(channels)
-        stages: list[nn.Module] = []
-        for level, width in reversed(list(enumerate(config.decoder_widths))):
-            stage = nn.Module()
-            stage.block = nn.ModuleList()
-            for _ in range((config.decoder_blocks or config.blocks) + 1):
-                stage.block.append(ResidualBlock(channels, width))
-                channels = width
-            if level > 0:
-                stage.upsample = Upsample(channels)
-            stages.insert(0, stage)  # up.0 is the finest level
-        self.up = nn.ModuleList(stages)
+        self.mid = Middle(channels)
+        levels: list[Level] = []
+        for number, width in reversed(list(enumerate(config.decoder_widths))):
+            level = Level(channels, width, (config.decoder_blocks or config.blocks) + 1)
+            channels = width
+            if number > 0:
+                level.upsample = Upsample(channels)
+            levels.insert(0, level)  # up.0 is the finest level
+        self.up = nn.ModuleList(levels)
         self.norm_out = _norm(channels)
         self.conv_out = Conv2d(channels, config.picture_channels, 3, padding=1)
 
     def coarse(self, z: Tensor) -> Tensor:
         """The part at latent size, attention included: latents → features [B, C, h, w]."""
-        h = _run_middle(self.mid, self.conv_in(z))
-        for block in self.up[-1].block:
-            h = block(h)
-        return h
+        return self.up[-1](self.mid(self.conv_in(z)))
 
     def fine(self, h: Tensor) -> Tensor:
         """The part at more than latent size: features → picture. Only its norms look far."""
-        for stage in reversed(self.up):
-            if stage is not self.up[-1]:
-                for block in stage.block:
-                    h = block(h)
-            if hasattr(stage, "upsample"):
-                h = stage.upsample(h)
-        return self.conv_out(F.silu(self.norm_out(h)))
+        for level in reversed(self.up):
+            assert isinstance(level, Level)
+            if level is not self.up[-1]:
+                h = level(h)
+            if level.upsample is not None:
+                h = level.upsample(h)
+        return self.conv_out(normed_silu(self.norm_out, h))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.fine(self.coarse(z))
