@@ -43,18 +43,18 @@ def test_a_prompt_becomes_a_picture_with_progress_preview_and_settings(
     page.fill(PROMPT, "a red apple")
     page.fill("#em-negative-prompt textarea", "blurry")
     page.fill("#em-seed input", "77")
-    set_number(page, "em-steps", 12)
+    set_number(page, "em-steps", 60)
     page.click("#em-generate")
     page.wait_for_selector("#em-preview:not([hidden])")
-    wait_text(page, "of 12")
+    wait_text(page, "of 60")
     assert page.evaluate("document.querySelector('#em-bar').style.width") != "0%"
     wait_text(page, "Done")
-    page.wait_for_function("document.querySelector('#em-picture').naturalWidth === 128")
+    page.wait_for_function("document.querySelector('#em-picture').naturalWidth === 608")
     assert page.is_hidden("#em-preview")
     assert "Seed: 77" in page.inner_text("#em-infotext")
     request = last_request()
     assert (request["prompt"], request["negative_prompt"], request["seed"]) == ("a red apple", "blurry", 77)
-    assert request["passes"][0]["steps"] == 12
+    assert request["passes"][0]["steps"] == 60
     assert request["checkpoint"] == "starter.safetensors"
 
 

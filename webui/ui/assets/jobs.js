@@ -53,7 +53,17 @@
     remember();
     queue.push({ id: job, have: 0 });
     if (queue.length === 1) showStatus(t("status.sending"), 0);
+    bringIntoView();
     poll();
+  }
+
+  // In one column the result may lie below the screen, or under the phone's keyboard.
+  function bringIntoView() {
+    if (innerWidth > 900) return;
+    const box = one("#em-stage").getBoundingClientRect();
+    if (box.top >= 0 && box.top < innerHeight / 2) return;
+    if (document.activeElement?.matches("textarea, input")) document.activeElement.blur();
+    one("#em-result").scrollIntoView({ block: "start", behavior: "smooth" });
   }
 
   function notSent() {
@@ -194,8 +204,8 @@
 
   async function wish(name) {
     if (!queue.length) return;
+    if (name !== "skip") setForever(false);
     if (name === "interrupt") {
-      setForever(false);
       showStatus(t("status.interrupting"), last?.state === "running" ? last.progress : 0);
     }
     try {
