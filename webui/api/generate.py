@@ -18,7 +18,6 @@ from webui.api.follow import follow
 from webui.api.grid import grid_file
 from webui.api.problems import JobFailed
 from webui.errors import NotFound, WorkerLost
-from webui.request import GenerationRequest
 from webui.settings import Settings, known_options
 from webui.workers.queue import FAILED
 from webui.workers.views import JobView, ResultView
@@ -117,17 +116,13 @@ def _info(job: JobView, first: int) -> dict[str, Any]:
         "job_timestamp": timestamp(job),
         "clip_skip": request.clip_skip,
         "is_using_inpainting_conditioning": False,
-        "version": _version(request),
+        "version": facts.get("version", "Emulsion"),
         "notes": list(job.notes),
     }
 
 
 def _each(results: Sequence[ResultView], text: str) -> list[str]:
     return [text] * len(results)
-
-
-def _version(request: GenerationRequest) -> str:
-    return f"emulsion-{request.version}"
 
 
 def timestamp(job: JobView) -> str:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from webui.engine.catalogue import CheckpointFile, open_catalogue
+from webui.engine.catalogue import SHORT_HASH, open_catalogue
 from webui.engine.extensions import Extensions, load_extensions, registries
 from webui.engine.memory import resident_memory
+from webui.engine.output import version
 from webui.engine.plan import Plan, make_plan
 from webui.engine.run import run
 from webui.engine.session import Session
@@ -70,23 +71,23 @@ class Generator:
     ) -> None:
         """Plan and run one job, with the job's own settings while it lasts."""
         session = self._session
-        with self._settings(options.get("settings") or {}) as settings:
+        with self._settings(options.get("settings") or {}):
             plan = _plan(request, session)
 
             def on_event(event: Mapping[str, Any]) -> None:
                 values = {name: value for name, value in event.items() if name not in ("type", "bytes", "image")}
                 if event["type"] == "picture":
-                    values = _picture(event, values, plan, settings, Path(options["scratch"]))
+                    values = _picture(event, values, plan, session, Path(options["scratch"]))
                 report(event["type"], event.get("bytes", b""), **values)
 
             run(plan, session, on_event, control)
 
     @contextmanager
-    def _settings(self, changes: Mapping[str, Any]) -> Iterator[Settings]:
+    def _settings(self, changes: Mapping[str, Any]) -> Iterator[None]:
         before = self._session.settings
         self._use(before.changed(changes))
         try:
-            yield self._session.settings
+            yield
         finally:
             self._use(before)
 
@@ -101,11 +102,11 @@ def _plan(request: GenerationRequest, session: Session) -> Plan:
 
 
 def _picture(
-    event: Mapping[str, Any], values: dict[str, Any], plan: Plan, settings: Settings, scratch: Path
+    event: Mapping[str, Any], values: dict[str, Any], plan: Plan, session: Session, scratch: Path
 ) -> dict[str, Any]:
     """The message about a finished picture. One that was not to be saved goes into the job's scratch folder."""
-    saved = event["path"] is not None
-    path = event["path"]
+    path, settings = event["path"], session.settings
+    saved = path is not None
     if not saved:
         kind = settings["picture_format"]
         infotext = event["infotext"] if settings["write_infotext"] else ""
@@ -113,12 +114,11 @@ def _picture(
         path = save_picture(event["image"], target, infotext, kind, settings["quality"], settings["webp_lossless"])
     known = ("path", "infotext", "seed", "width", "height")
     facts = {name: value for name, value in values.items() if name not in known}
-    facts |= _file_facts("checkpoint", plan.checkpoint) | _file_facts("vae", plan.vae)
+    for kind, file in (("checkpoint", plan.checkpoint), ("vae", plan.vae)):
+        facts[kind] = file.stem if file else None
+        facts[f"{kind}_hash"] = session.catalogue.sha256(file)[:SHORT_HASH] if file else None
+    facts["version"] = f"Emulsion {version()}"
     return {**{name: values[name] for name in known}, "path": str(path), "saved": saved, "facts": facts}
-
-
-def _file_facts(kind: str, file: CheckpointFile | None) -> dict[str, Any]:
-    return {kind: file.stem if file else None, f"{kind}_hash": file.short_hash if file else None}
 
 
 def _entries(registry: Registry[Any]) -> list[dict[str, Any]]:
