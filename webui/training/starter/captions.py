@@ -28,6 +28,7 @@ class Vocabulary:
 
     @property
     def unknown(self) -> int:
+        """Compact id of the unknown word."""
         return len(self.tokens)
 
     def compact(self, token: int) -> int:

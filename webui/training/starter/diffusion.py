@@ -23,7 +23,7 @@ from webui.training.starter.recipe import BACKGROUNDS, MIRROR_SENSITIVE, Profile
 from webui.training.starter.state import Average, load_state, memory_format, save_state
 from webui.training.starter.vae import as_tensor
 
-VARIANTS = 48  # compositions of each drawing in the cache
+VARIANTS = 39  # compositions of each drawing in the cache
 CAPTION_DROPOUT = 0.1
 LEARNING_RATE = 6e-4
 SNR_CAP = 5.0
@@ -86,9 +86,10 @@ def build_cache(moments: Moments, drawings: Drawings, indices: list[int], profil
     for start in range(0, len(jobs), 64):
         batch = []
         for index, ground in jobs[start : start + 64]:
-            mirror = choice.random() < 0.5 and not MIRROR_SENSITIVE & set(drawings.concepts[index].split())
-            shift = (choice.uniform(-0.08, 0.08), choice.uniform(-0.08, 0.08))
-            size = choice.uniform(0.75, 1.0)
+            sensitive = MIRROR_SENSITIVE & set(drawings.concepts[index].split())
+            mirror = profile.mirror and not sensitive and choice.random() < 0.5
+            shift = (choice.uniform(-1, 1) * profile.shift, choice.uniform(-1, 1) * profile.shift)
+            size = choice.uniform(*profile.scales)
             picture = compose(drawings.rgba[index], BACKGROUNDS[ground], profile.size, size, shift, mirror)
             batch.append(as_tensor(picture))
             owners.append(index)

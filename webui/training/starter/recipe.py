@@ -21,6 +21,7 @@ class PictureSet:
 
     @property
     def archive_name(self) -> str:
+        """File name that `npm pack` gives the package."""
         return f"{self.package.lstrip('@').replace('/', '-')}-{self.version}.tgz"
 
 
@@ -88,6 +89,9 @@ class Profile:
     styles: tuple[str, ...]
     concepts: tuple[str, ...] | None  # None: every animal, plant, food, place, activity, object and face
     size: int  # native picture size in pixels
+    scales: tuple[float, float]  # a drawing's share of the picture's side
+    shift: float  # how far it may lie from the middle, in shares of the side
+    mirror: bool
     vae_channels: int
     vae_multipliers: tuple[int, ...]
     unet_channels: int
@@ -107,6 +111,9 @@ PROFILES = {
         styles=("flat", "3d", "noto", "twemoji"),
         concepts=_names(SMALL_CONCEPTS),
         size=128,
+        scales=(0.84, 0.96),
+        shift=0.03,
+        mirror=False,
         vae_channels=32,
         vae_multipliers=(1, 1, 2, 4),
         unet_channels=64,
@@ -120,6 +127,9 @@ PROFILES = {
         styles=tuple(s.style for s in PICTURE_SETS if s.style != HELD_OUT_STYLE),
         concepts=None,
         size=256,
+        scales=(0.7, 1.0),
+        shift=0.08,
+        mirror=True,
         vae_channels=64,
         vae_multipliers=(1, 2, 4, 4),
         unet_channels=160,

@@ -17,7 +17,7 @@ from webui.engine.plan import make_plan
 from webui.engine.run import run
 from webui.engine.session import Session
 from webui.request import GenerationRequest, Guidance, Pass
-from webui.settings import load_settings
+from webui.settings import Settings
 from webui.training.starter.judge import Bench, Verdicts
 from webui.training.starter.pictures import Drawings
 from webui.training.starter.recipe import BACKGROUNDS, Profile
@@ -39,8 +39,8 @@ def request_for(
 class Studio:
     """The product's engine with the checkpoint under test."""
 
-    def __init__(self, folder: Path, device: str = "auto"):
-        settings = load_settings(Settings, folder)
+    def __init__(self, folder: Path, models: Path, device: str = "auto"):
+        settings = Settings(make_paths(folder, models_dir=models))
         self.session = Session(settings, open_catalogue(settings), device=device)
 
     def picture(self, request: GenerationRequest) -> Image.Image:
@@ -101,7 +101,7 @@ def sample_sheet(studio: Studio, drawings: Drawings, profile: Profile, count: in
 
 def write(drawings: Drawings, profile: Profile, models: Path, work: Path, judge_minutes: float, pictures: int) -> None:
     """Train the judge, generate, judge, and write `report.json` and `sheet.png` into `work`."""
-    studio = Studio(work / "report-data")
+    studio = Studio(work / "report-data", models.parent)
     bench = Bench(drawings, profile.size)
     bench.train(judge_minutes)
     own: Verdicts = bench.own_accuracy()

@@ -52,9 +52,11 @@ class Average:
             parameter.copy_(values[name])
 
     def state_dict(self) -> dict:
+        """What `load_state_dict` restores."""
         return {"updates": self.updates, "values": self.values}
 
     def load_state_dict(self, state: dict) -> None:
+        """Go on from a saved average."""
         self.updates = state["updates"]
         for name, value in state["values"].items():
             self.values[name].copy_(value)
