@@ -9,6 +9,7 @@ promises to each hook is written in `docs/extensions.md`. Importing this module 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -121,8 +122,9 @@ class Option:
             raise InvalidRequest(f"{self.label} is {value!r}.", f"A {kind.__name__} was wanted.")
         if self.choices and value not in self.choices:
             raise InvalidRequest(f"{self.label} is {value!r}.", f"Choices: {', '.join(self.choices)}.")
-        low, high = self.minimum, self.maximum
-        if (low is not None and value < low) or (high is not None and value > high):
+        low = -math.inf if self.minimum is None else self.minimum
+        high = math.inf if self.maximum is None else self.maximum
+        if isinstance(value, int | float) and not low <= value <= high:
             raise InvalidRequest(f"{self.label} is {value!r}.", f"It must be from {low} to {high}.")
         return value
 

@@ -50,6 +50,15 @@ def write_checkpoint(path: Path, seed: int = 0, in_channels: int = 4) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Networks this small are quicker without the threads waiting for each other, above all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory) -> Paths:
     """Folders with two checkpoints."""

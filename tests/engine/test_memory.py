@@ -88,6 +88,18 @@ def test_when_memory_never_suffices_everything_is_released_and_the_error_says_wh
     assert make(wanted(steps=2))[0].path.read_bytes() == reference
 
 
+def test_memory_that_runs_out_while_loading_is_told_and_leaves_nothing_loaded(make, wanted, session, monkeypatch):
+    def fail(path):
+        raise MemoryError
+
+    session.unload()
+    with monkeypatch.context() as patch, pytest.raises(OutOfMemory):
+        patch.setattr(session_module, "open_weights", fail)
+        make(wanted())
+    assert session.checkpoint is None
+    assert make(wanted())
+
+
 def test_an_error_that_is_not_about_memory_is_not_retried(make, wanted, session):
     make(wanted())
     calls = []

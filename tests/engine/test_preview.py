@@ -1,13 +1,20 @@
 """Previews are small, right in colour, and never cost more than their share of the time."""
 
+import dataclasses
 import io
 
 import pytest
 import torch
 from PIL import Image
 
+from webui.engine.plan import make_plan
 from webui.engine.preview import Previewer, latent_colours, preview_file
+from webui.engine.run import run
+from webui.engine.session import Session
 from webui.families.base import LatentFormat
+from webui.nn.tiny import TinyConfig, TinyDecoder
+from webui.settings import Settings
+from webui.weights.save import save_safetensors
 
 
 def test_latent_colours_are_the_factors_times_the_latents():
@@ -53,3 +60,19 @@ def test_slow_previews_take_at_most_a_hundredth_of_the_time_and_a_credit():
         now[0] += 1.0
         made += previewer.preview(step, torch.rand(1, 3, 4, 4)) is not None
     assert 4 <= made <= 6
+
+
+def test_the_tiny_decoder_of_the_checkpoint_makes_larger_previews_where_there_is_one(home, tmp_path, wanted):
+    decoder = TinyDecoder(TinyConfig(channels=8))
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    save_safetensors(folder / "taesd_decoder.safetensors", decoder.state_dict())
+    paths = dataclasses.replace(home, extra={"preview_decoders": (folder,)})
+    sizes = {}
+    for method in ("Automatic", "Latent colours"):
+        session = Session(Settings(paths).changed({"preview_method": method, "preview_every_steps": 4}), device="cpu")
+        events = []
+        run(make_plan(wanted(checkpoint="narrow", save=False), session.catalogue), session, events.append)
+        previews = [event["bytes"] for event in events if event["type"] == "preview"]
+        sizes[method] = Image.open(io.BytesIO(previews[0])).size
+    assert sizes == {"Automatic": (64, 64), "Latent colours": (8, 8)}

@@ -7,11 +7,21 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.engine.conftest import write_checkpoint
+from webui.engine.extensions import load_extensions
 from webui.engine.output import read_request
-from webui.extend import JobHooks
+from webui.engine.plan import make_plan
+from webui.engine.run import run
+from webui.engine.session import Session
+from webui.extend import JobHooks, Registries
 from webui.imaging.metadata import read_metadata
 from webui.infotext import written_part
+from webui.paths import Paths
+from webui.registry import Registry
 from webui.request import Guidance, Pass, replace
+from webui.settings import Settings
+from webui.weights.reader import open_weights
+from webui.weights.save import save_safetensors
 
 
 def test_a_picture_of_the_asked_size_is_made_and_saved_with_its_infotext(make, wanted, home):
@@ -207,3 +217,66 @@ def test_loading_another_checkpoint_frees_the_former(make, wanted, session):
     make(wanted(checkpoint="other", steps=1))
     gc.collect()
     assert former() is None
+
+
+class Numbers(JobHooks):
+    """Gives every picture its own words, some of them longer than one chunk."""
+
+    def edit_prompt(self, prompt):
+        return type(prompt)(f"picture {'very ' * 90 * (prompt.index % 2)}{prompt.index}", "", prompt.seed, prompt.index)
+
+
+@pytest.mark.parametrize("hooks", [[], [Numbers()]])
+def test_a_batch_that_goes_through_the_network_together_gives_the_same_pictures(make, wanted, monkeypatch, hooks):
+    apart = make(wanted(sampler="Euler a", batch_size=3), hooks=hooks)
+    monkeypatch.setattr(Session, "batched", True)  # what a graphics card does
+    told = Told()
+    together = make(wanted(sampler="Euler a", batch_size=3), hooks=[*hooks, told])
+    assert {rows for _, rows, _ in told.calls} == {6}
+    for one, other in zip(apart, together, strict=True):
+        assert difference(one.image, other.image) <= 1  # sums in another order, rounded to 8 bits
+
+
+@pytest.mark.parametrize("channels", [8, 9])
+def test_inpainting_and_editing_checkpoints_draw_from_words_alone_too(tmp_path, wanted, channels):
+    write_checkpoint(tmp_path / "models" / "checkpoints" / "odd.safetensors", 3, channels)
+    paths = Paths(tmp_path / "data", tmp_path / "models", tmp_path / "outputs", {}, tmp_path)
+    session = Session(Settings(paths), device="cpu", precision="float32")
+    result = run(make_plan(wanted(), session.catalogue), session)[0]
+    assert len(result.image.convert("L").getcolors(4096)) > 20
+
+
+def test_a_separate_vae_is_used_and_named(make, wanted, home, session):
+    tensors = {}
+    with open_weights(home.models / "checkpoints" / "other.safetensors") as weights:
+        for name in weights.header.tensors:
+            if name.startswith("first_stage_model."):
+                tensors[name.removeprefix("first_stage_model.")] = weights.tensor(name).clone()
+    (home.models / "VAE").mkdir(exist_ok=True)
+    save_safetensors(home.models / "VAE" / "soft.safetensors", tensors)
+    session.catalogue.refresh()
+    own, separate = make(wanted())[0], make(wanted(vae="soft"))[0]
+    assert own.image.tobytes() != separate.image.tobytes()
+    assert "VAE: soft" in separate.infotext
+    assert "VAE hash: " in separate.infotext
+    request, _ = read_request(separate.infotext, session.extensions)
+    assert make(request)[0].path.read_bytes() == separate.path.read_bytes()
+
+
+def test_options_of_extensions_reach_the_job_the_infotext_and_the_next_job(settings, wanted, pytestconfig):
+    targets = Registries(*(Registry(kind) for kind in ("sampler", "schedule", "family", "directive", "tab", "route")))
+    found = load_extensions([pytestconfig.rootpath / "tests" / "data" / "extensions"], targets)
+    session = Session(settings, extensions=found, device="cpu", precision="float32")
+
+    def make_one(request):
+        return run(make_plan(request, session.catalogue, found), session)[0]
+
+    plain = make_one(wanted())
+    tinted = make_one(wanted(extensions={"tint": {"amount": 1.0, "colour": "blue"}}))
+    assert tinted.image.getcolors() == [(64 * 64, (0, 0, 255))]
+    assert "Tint: 1.0, Tint colour: blue" in tinted.infotext
+    request, rest = read_request(tinted.infotext, found)
+    assert request.extensions == {"tint": {"amount": 1.0, "colour": "blue"}}
+    assert "Tint" not in rest
+    assert make_one(request).path.read_bytes() == tinted.path.read_bytes()
+    assert make_one(wanted()).path.read_bytes() == plain.path.read_bytes()

@@ -45,8 +45,8 @@ class ConditioningCache:
 
 
 def _tensors(conditioning: Conditioning) -> list[Tensor]:
-    found = [conditioning.context, conditioning.pooled, *conditioning.extras.values()]
-    return [tensor for tensor in found if hasattr(tensor, "element_size")]
+    pooled = [] if conditioning.pooled is None else [conditioning.pooled]
+    return [conditioning.context, *pooled, *conditioning.extras.values()]
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
 
-from webui.errors import Cancelled
+from webui.errors import Cancelled, EmulsionError
 
 OnEvent: TypeAlias = Callable[[dict[str, Any]], None]
 
@@ -28,8 +28,8 @@ class NobodyAsks:
         self.interrupted, self.skipped, self.stopping = threading.Event(), threading.Event(), threading.Event()
 
 
-class BatchSkipped(Exception):
-    """Leaves a batch. Not an error, and never seen outside the run."""
+class BatchSkipped(EmulsionError):
+    """Leaves a batch. Not a failure, and never seen outside the run."""
 
 
 def heed(control: Control) -> None:
@@ -38,7 +38,7 @@ def heed(control: Control) -> None:
         raise Cancelled("The job was interrupted.")
     if control.skipped.is_set():
         control.skipped.clear()
-        raise BatchSkipped
+        raise BatchSkipped("The batch was skipped.")
 
 
 class Reporter:

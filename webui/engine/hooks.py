@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from webui.engine.memory import is_out_of_memory
 from webui.errors import EmulsionError, ExtensionError
 from webui.extend import Extension, JobHooks, PictureInfo, PromptText, Start, Step
 
@@ -163,10 +164,10 @@ def _blaming(name: str, hook: str) -> Iterator[None]:
         raise
     except ExtensionError as error:
         raise Blamed(f"The extension {name!r} failed in {hook}: {error}") from error
-    except (EmulsionError, MemoryError):
+    except EmulsionError:
         raise
     except Exception as error:
-        if getattr(error, "from_inside", False) or type(error).__name__ == "OutOfMemoryError":
+        if getattr(error, "from_inside", False) or is_out_of_memory(error):
             raise
         raise Blamed(
             f"The extension {name!r} failed in {hook}: {type(error).__name__}: {error}",

@@ -37,6 +37,7 @@ class PassPlan:
     latent_shape: tuple[int, int, int]  # channels, height, width
     sigmas: tuple[float, ...]
     evaluations_per_step: int
+    one_at_a_time: bool = False  # the sampler chooses its steps by what it sees: pictures must not share a batch
 
     @property
     def steps(self) -> int:
@@ -142,8 +143,9 @@ def _resolve_pass(step: Pass, facts: ModelFacts, index: int, warnings: list[str]
     settings = dataclasses.replace(step, sampler=sampler, schedule=schedule, width=width, height=height)
     sigmas = _sigmas(settings, facts)
     shape = (facts.latent_channels, height // facts.factor, width // facts.factor)
-    evaluations = int(SAMPLERS.find(sampler).facts.get("evaluations_per_step", 1))
-    return PassPlan(settings, shape, tuple(sigmas), evaluations)
+    known = SAMPLERS.find(sampler).facts
+    evaluations = int(known.get("evaluations_per_step", 1))
+    return PassPlan(settings, shape, tuple(sigmas), evaluations, bool(known.get("one_at_a_time")))
 
 
 def _rounded(side: int, factor: int) -> int:

@@ -47,8 +47,19 @@ def run(plan: Plan, session: Session, on_event: OnEvent = ignore, control: Contr
     Raises Cancelled (finished pictures were reported), OutOfMemory (after a second try in a leaner way), ExtensionError
     and what loading raises.
     """
-    with torch.inference_mode():
-        return _Run(plan, session, on_event, control or NobodyAsks()).everything()
+    try:
+        with torch.no_grad():
+            return _Run(plan, session, on_event, control or NobodyAsks()).everything()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    # Outside of the handler: its traceback would keep every tensor of the failed try alive.
+    session.unload()
+    raise OutOfMemory(
+        "Memory ran out, even one picture at a time and decoding in tiles.",
+        f"About {plan.memory.peak / (1 << 30):.1f} GiB are needed.",
+        "Use a smaller size, or close other programs.",
+    )
 
 
 class _Run:
@@ -57,8 +68,9 @@ class _Run:
     def __init__(self, plan: Plan, session: Session, on_event: OnEvent, control: Control):
         self.plan, self.session, self.control = plan, session, control
         self.lean = False  # pictures one by one and decoding in small tiles, after memory ran out
+        self.together = session.batched and not any(step.one_at_a_time for step in plan.passes)
         steps = sum(step.steps for step in plan.passes)
-        groups = 1 if session.batched else plan.request.batch_size
+        groups = 1 if self.together else plan.request.batch_size
         self.report = Reporter(on_event, steps * groups, len(plan.batches))
 
     def everything(self) -> list[Result]:
@@ -87,7 +99,7 @@ class _Run:
 
     def _groups(self, pictures: Sequence[PicturePlan]) -> list[list[PicturePlan]]:
         """Pictures that go through the network together."""
-        if self.session.batched and not self.lean:
+        if self.together and not self.lean:
             return [list(pictures)]
         return [[picture] for picture in pictures]
 
@@ -95,21 +107,12 @@ class _Run:
         try:
             return self._pictures(group)
         except Exception as error:
-            if not is_out_of_memory(error):
+            if self.lean or not is_out_of_memory(error):
                 raise
-        # Outside of the handler: its traceback would keep every tensor of the failed try alive.
+        self.lean = True
         self.session.release()
-        if not self.lean:
-            self.lean = True
-            self.report.note("Memory ran out; trying again in a leaner way, which is slower.")
-            return [pixels for part in self._groups(group) for pixels in self._with_retry(part)]
-        self.session.unload()
-        needs = self.plan.memory.peak / (1 << 30)
-        raise OutOfMemory(
-            "Memory ran out, even one picture at a time and decoding in tiles.",
-            f"About {needs:.1f} GiB are needed.",
-            "Use a smaller size, or close other programs.",
-        )
+        self.report.note("Memory ran out; trying again in a leaner way, which is slower.")
+        return [pixels for part in self._groups(group) for pixels in self._pictures(part)]
 
     def _pictures(self, group: list[PicturePlan]) -> list[Tensor]:
         settings = self.session.settings

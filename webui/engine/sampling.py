@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -102,12 +102,11 @@ def _prompts(
     pairs = [_picture_prompts(given, one, number) for one in pictures]
     positive, negative = (join_prompts([pair[side] for pair in pairs]) for side in (0, 1))
     step, model = given.plan.passes[number].settings, given.session.model
-    if model.facts.variant == "edit" and picture is not None:
-        channels = edit_channels(model, picture.to(model.device))
-    else:
-        channels = blank_channels(model, step.width, step.height)
+    channels = blank_channels(model, step.width, step.height)
     if channels is None:
         return positive, negative
+    if model.facts.variant == "edit" and picture is not None:
+        channels = edit_channels(model, picture.to(model.device))
     told = {CONCAT: channels}
     return positive.map(lambda c: c.with_extras(**told)), negative.map(lambda c: c.with_extras(**told))
 
@@ -171,8 +170,11 @@ def _run_sampler(
     law: NoisingLaw,
 ) -> Tensor:
     """The sampling loop, with the hooks around and after every step."""
-    step = given.plan.passes[number]
-    denoiser = guided(predictor, *prompts, step.settings.guidance, start.sigmas)
+    settings = given.plan.passes[number].settings
+    sampler = SAMPLERS.find(settings.sampler)
+    # CFG++ samplers count the guidance scale in other units.
+    scale = settings.guidance.scale * sampler.facts.get("guidance_multiplier", 1.0)
+    denoiser = guided(predictor, *prompts, replace(settings.guidance, scale=scale), start.sigmas)
 
     def on_step(info: StepInfo) -> None:
         given.report.step_done()
@@ -183,6 +185,5 @@ def _run_sampler(
         given.plan.hooks.on_step(Step(info.index, info.total, info.sigma, info.denoised, number))
         heed(given.control)
 
-    surroundings = Run(law, noise, step.settings.options, on_step, denoiser.last_negative)
-    sampler = SAMPLERS[step.settings.sampler]
-    return sampler(given.plan.hooks.wrap_denoiser(denoiser), start.latents, list(start.sigmas), surroundings)
+    surroundings = Run(law, noise, settings.options, on_step, denoiser.last_negative)
+    return sampler.value(given.plan.hooks.wrap_denoiser(denoiser), start.latents, list(start.sigmas), surroundings)

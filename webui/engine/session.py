@@ -27,6 +27,7 @@ from webui.weights.reader import open_weights
 
 if TYPE_CHECKING:
     from webui.diffusion.conditioning import Conditioning
+    from webui.nn.vae import Autoencoder
     from webui.request import GenerationRequest
 
 LEAN_TILE = 32  # latent cells along a tile's side when memory is short
@@ -127,13 +128,14 @@ class Session:
             )
         picture = self._decode(self.model.vae, latents, lean)
         if not bool(torch.isfinite(picture).all()) and self.model.vae.dtype != torch.float32:
-            vae = place(copy.deepcopy(self.model.vae), self.device, torch.float32)
+            vae = copy.deepcopy(self.model.vae)
+            place(vae, self.device, torch.float32)
             picture = self._decode(vae, latents, lean)
         if not bool(torch.isfinite(picture).all()):
             raise EmulsionError("The VAE returned numbers that are not finite.", "", "Choose another VAE.")
         return (picture / 2 + 0.5).clamp(0, 1)
 
-    def _decode(self, vae: torch.nn.Module, latents: Tensor, lean: bool) -> Tensor:
+    def _decode(self, vae: Autoencoder, latents: Tensor, lean: bool) -> Tensor:
         cells = self.model.facts.latents.out_of_network(latents)
         return decode_tiled(vae, cells, LEAN_TILE if lean else LARGE_TILE).float().cpu()
 
@@ -162,7 +164,8 @@ class Session:
                 with torch.device("meta"):
                     decoder = TinyDecoder(TinyConfig.of_decoder(weights.header.shapes()))
                 fill(decoder, {n: weights.tensor(n) for n in weights.header.tensors}, self.dtype, self.device)
-                return place(decoder, self.device, self.dtype)
+                place(decoder, self.device, self.dtype)
+                return decoder
         except FileError:
             return None  # previews in plain colours are better than none
 
