@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -91,10 +92,9 @@ def engine(setting: Setting) -> Iterable[Row]:
 
 def encodings(session: Session, request: GenerationRequest) -> dict[str, Callable[[], object]]:
     """Encoding two texts, and finding them in the cache."""
-    texts, flags, size = ("a cat", "mud"), (False, True), (512, 512)
+    flags, size, numbers = (False, True), (512, 512), count()
 
-    def encode() -> object:
-        session.release()
-        return session.conditionings(texts, flags, request, size)
+    def encode(number: int) -> object:
+        return session.conditionings((f"a cat {number}", "mud"), flags, request, size)
 
-    return {"text encoded": encode, "text remembered": lambda: session.conditionings(texts, flags, request, size)}
+    return {"text encoded": lambda: encode(next(numbers)), "text remembered": lambda: encode(0)}
