@@ -49,7 +49,7 @@ def test_a_prompt_becomes_a_picture_with_progress_preview_and_settings(
     wait_text(page, "of 60")
     assert page.evaluate("document.querySelector('#em-bar').style.width") != "0%"
     wait_text(page, "Done")
-    page.wait_for_function("document.querySelector('#em-picture').naturalWidth === 608")
+    page.wait_for_function("document.querySelector('#em-picture').naturalWidth === 128")
     assert page.is_hidden("#em-preview")
     assert "Seed: 77" in page.inner_text("#em-infotext")
     request = last_request()
