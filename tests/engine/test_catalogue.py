@@ -74,6 +74,15 @@ def test_a_checkpoint_answers_to_title_name_stem_hash_and_part_of_its_title(mode
     assert catalogue.find(name).path.name == "red.safetensors"
 
 
+def test_of_two_files_of_one_name_the_hash_decides(models):
+    (models / "checkpoints" / "red.safetensors").write_bytes(b"another red")
+    catalogue = open_at(models)
+    catalogue.hash_all()
+    for content in (b"red", b"another red"):
+        digest = hashlib.sha256(content).hexdigest()
+        assert catalogue.find(f"red [{digest[:10]}]").sha256 == digest
+
+
 def test_an_unknown_name_lists_the_closest(models):
     with pytest.raises(NotFound, match="'blue'"):
         open_at(models).find("blu3.safetensors")

@@ -129,6 +129,11 @@ def test_an_error_of_the_network_is_not_blamed_on_the_extension_around_it():
         chain_of(wrapping(True)).wrap_predictor(network)(1, 1.0, None)
 
 
+def test_an_extension_that_calls_exit_fails_its_job_and_not_the_program():
+    with pytest.raises(ExtensionError, match=r"'ext0' failed in on_step: SystemExit"):
+        CALLS["on_step"](chain_of(failing("on_step", error=SystemExit(3))))
+
+
 def test_with_two_wrappers_the_failing_one_is_named():
     with pytest.raises(ExtensionError, match="'ext1'"):
         chain_of(wrapping(False), wrapping(True)).wrap_predictor(lambda x, s, c: x)(1, 1.0, None)

@@ -170,17 +170,10 @@ class Catalogue:
     def _match(self, wanted: str, files: Sequence[CheckpointFile], kind: str) -> CheckpointFile:
         text = wanted.strip()
         bare = BRACKETED_HASH.sub("", text)
-        for search in dict.fromkeys((text, bare)):
-            for name_of in (lambda f: f.title, lambda f: f.name, lambda f: f.path.name, lambda f: f.stem, _path_text):
-                for file in files:
-                    if name_of(file).casefold() == search.casefold():
-                        return file
         bracket = BRACKETED_HASH.search(text)
-        digits = (bracket.group(1) if bracket else text).lower()
-        if re.fullmatch(r"[0-9a-f]{6,64}", digits):
-            for file in files:
-                if file.sha256 and file.sha256.startswith(digits):
-                    return file
+        exact = _named(text, files) or _hashed(bracket.group(1) if bracket else text, files) or _named(bare, files)
+        if exact is not None:
+            return exact
         parts = [file for file in files if bare and bare.casefold() in file.title.casefold()]
         if parts:
             return min(parts, key=lambda file: len(file.title))
@@ -203,8 +196,23 @@ def conflicting_hash(name: str | None, file: CheckpointFile) -> str | None:
     return bracket.group(1).lower()
 
 
-def _path_text(file: CheckpointFile) -> str:
-    return str(file.path)
+def _named(name: str, files: Sequence[CheckpointFile]) -> CheckpointFile | None:
+    """The file of a title, name below its folder, file name, stem or whole path; the earlier of these win."""
+    spellings = [
+        [file.title, file.name, file.path.name, file.stem, f"{file.stem} [{file.short_hash}]", str(file.path)]
+        for file in files
+    ]
+    for one in zip(*spellings, strict=True):
+        for file, spelling in zip(files, one, strict=True):
+            if spelling.casefold() == name.casefold():
+                return file
+    return None
+
+
+def _hashed(digits: str, files: Sequence[CheckpointFile]) -> CheckpointFile | None:
+    if not re.fullmatch(r"[0-9a-fA-F]{6,64}", digits):
+        return None
+    return next((file for file in files if file.sha256 and file.sha256.startswith(digits.lower())), None)
 
 
 def _weight_paths(folder: Path, deep: bool) -> Iterator[Path]:

@@ -166,7 +166,7 @@ def _blaming(name: str, hook: str) -> Iterator[None]:
         raise Blamed(f"The extension {name!r} failed in {hook}: {error}") from error
     except EmulsionError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an extension's sys.exit() must not end the worker
         if getattr(error, "from_inside", False) or is_out_of_memory(error):
             raise
         raise Blamed(

@@ -81,6 +81,8 @@ def read_request(infotext: str, extensions: Extensions) -> tuple[GenerationReque
     request, rest = infotext_to_request(infotext)
     options = extensions.read_fields(rest)
     known = {option.infotext_key for extension in extensions for option in extension.options}
+    if request.checkpoint and "Model hash" in rest:  # of several files of one name, the one that drew the picture
+        request = replace(request, checkpoint=f"{request.checkpoint} [{rest.pop('Model hash')}]")
     return replace(request, extensions=options), {key: value for key, value in rest.items() if key not in known}
 
 

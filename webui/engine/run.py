@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from webui.engine.output import finish
 from webui.engine.plan import PicturePlan, Plan
 from webui.engine.preview import Previewer
 from webui.engine.sampling import Surroundings, sample
+from webui.engine.seamless import seamless
 from webui.engine.session import Session
 from webui.errors import OutOfMemory
 
@@ -79,6 +81,11 @@ class _Run:
             self.report.note(warning)
         with self.report.stage("load"):
             self.session.load(self.plan.checkpoint, self.plan.vae)
+        model = self.session.model
+        with seamless(model.unet, model.vae) if self.plan.request.tiling else nullcontext():
+            return self._all_batches()
+
+    def _all_batches(self) -> list[Result]:
         results: list[Result] = []
         for number, pictures in enumerate(self.plan.batches):
             if self.control.stopping.is_set():

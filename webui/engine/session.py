@@ -137,7 +137,9 @@ class Session:
 
     def _decode(self, vae: Autoencoder, latents: Tensor, lean: bool) -> Tensor:
         cells = self.model.facts.latents.out_of_network(latents)
-        return decode_tiled(vae, cells, LEAN_TILE if lean else LARGE_TILE).float().cpu()
+        # Parts of a seamless picture would lack what lies beyond their common edge.
+        large = LARGE_TILE if vae.decoder.conv_in.padding_mode == "zeros" else max(cells.shape[2:])
+        return decode_tiled(vae, cells, LEAN_TILE if lean else large).float().cpu()
 
     def encode_picture(self, picture: Tensor, lean: bool = False) -> Tensor:
         """The network's latents [B, C, h, w], float32, of pictures [B, 3, H, W] in [0, 1]: the posterior's mean."""
