@@ -59,7 +59,7 @@ class BrownianPath:
         return torch.lerp(left, right, (time - start) / width)
 
     def _normal(self, octave: int, node: int) -> Tensor:
-        mixed = (self._seed * 0x9E3779B97F4A7C15 + (octave + 1024) * 0xBF58476D1CE4E5B9 + node * 0x94D049BB133111EB)
+        mixed = self._seed * 0x9E3779B97F4A7C15 + (octave + 1024) * 0xBF58476D1CE4E5B9 + node * 0x94D049BB133111EB
         mixed &= (1 << 64) - 1
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & ((1 << 64) - 1)
         self._generator.manual_seed(mixed ^ (mixed >> 31))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -75,7 +75,7 @@ def philox(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:
     return np.stack(words)
 
 
-GENERATORS = {"CPU": CpuGenerator, "CUDA": CudaGenerator}
+GENERATORS: dict[str, Callable[[int], Generator]] = {"CPU": CpuGenerator, "CUDA": CudaGenerator}
 
 
 class NoiseSource:

@@ -20,7 +20,7 @@ from webui.nn.unet import UNet, UNetConfig, zero_last_layers
 from webui.training.starter.captions import Vocabulary
 from webui.training.starter.pictures import Drawings, compose
 from webui.training.starter.recipe import BACKGROUNDS, MIRROR_SENSITIVE, Profile, caption
-from webui.training.starter.state import Average, load_state, memory_format, save_state
+from webui.training.starter.state import Average, load_state, memory_format, placed, save_state
 from webui.training.starter.vae import as_tensor
 
 VARIANTS = 39  # compositions of each drawing in the cache
@@ -174,7 +174,7 @@ def train(
 ) -> None:
     """Train until `minutes` of training are reached in all; the learning rate falls to its end with them."""
     torch.manual_seed(0)
-    model = Trained(profile, vocabulary).to(device, memory_format=memory_format(device))
+    model = placed(Trained(profile, vocabulary), device)
     average = Average(model, 0.999)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01)
     parts = {"model": model, "average": average, "optimizer": optimizer}

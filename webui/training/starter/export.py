@@ -48,10 +48,12 @@ def fold_scale(vae: Autoencoder, mean: Tensor, deviation: Tensor) -> None:
     """Shift and scale the latents inside the file, so that times 0.18215 they have mean 0 and variance 1."""
     factor = 1 / (deviation * SD1_SCALE)  # [4]
     count = len(factor)
+    bias, last_bias = vae.quant_conv.bias, vae.post_quant_conv.bias
+    assert bias is not None and last_bias is not None
     vae.quant_conv.weight[:count] *= factor.view(-1, 1, 1, 1)
-    vae.quant_conv.bias[:count] = (vae.quant_conv.bias[:count] - mean) * factor
-    vae.quant_conv.bias[count:] += 2 * factor.log()  # the log-variances of the same latents
-    vae.post_quant_conv.bias += (vae.post_quant_conv.weight.flatten(1) * mean).sum(1)
+    bias[:count] = (bias[:count] - mean) * factor
+    bias[count:] += 2 * factor.log()  # the log-variances of the same latents
+    last_bias += (vae.post_quant_conv.weight.flatten(1) * mean).sum(1)
     vae.post_quant_conv.weight /= factor.view(1, -1, 1, 1)
 
 

@@ -16,6 +16,7 @@ from webui.engine.catalogue import open_catalogue
 from webui.engine.plan import make_plan
 from webui.engine.run import run
 from webui.engine.session import Session
+from webui.paths import make_paths
 from webui.request import GenerationRequest, Guidance, Pass
 from webui.settings import Settings
 from webui.training.starter.judge import Bench, Verdicts

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def memory_format(device: str) -> torch.memory_format:
     """Channels last on GPUs; plain on CPUs, where group normalisation is 4x slower in the other."""
     return torch.channels_last if device == "cuda" else torch.contiguous_format
+
+
+def placed(module: M, device: str) -> M:
+    """The module on the device, in its memory format."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=memory_format(device))
+    return module.to(device)
 
 
 class Average:

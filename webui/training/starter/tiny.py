@@ -12,7 +12,7 @@ from webui.nn.tiny import TinyConfig, TinyDecoder
 from webui.nn.vae import Autoencoder
 from webui.training.starter.pictures import Drawings
 from webui.training.starter.recipe import Profile
-from webui.training.starter.state import memory_format
+from webui.training.starter.state import placed
 from webui.training.starter.vae import edges, random_picture
 
 CONFIG = TinyConfig(channels=32, stages=(1, 1, 1, 1))
@@ -23,7 +23,7 @@ def train(
 ) -> TinyDecoder:
     """Learn what the whole decoder would show, from the encoder's latents."""
     torch.manual_seed(0)
-    decoder = TinyDecoder(CONFIG).to(device, memory_format=memory_format(device))
+    decoder = placed(TinyDecoder(CONFIG), device)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=2e-3, betas=(0.9, 0.99))
     choice = random.Random(0)
     indices = drawings.indices("seen") + drawings.indices("lora")

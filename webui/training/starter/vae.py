@@ -22,7 +22,7 @@ from torch import Tensor
 from webui.nn.vae import Autoencoder, AutoencoderConfig
 from webui.training.starter.pictures import Drawings, compose
 from webui.training.starter.recipe import BACKGROUNDS, Profile
-from webui.training.starter.state import Average, load_state, memory_format, save_state
+from webui.training.starter.state import Average, load_state, memory_format, placed, save_state
 
 CROP = 64
 LEARNING_RATE = 2e-3
@@ -54,7 +54,7 @@ def as_tensor(picture: numpy.ndarray) -> Tensor:
 
 def crops(drawings: Drawings, indices: list[int], size: int, crop: int, count: int, choice: random.Random) -> Tensor:
     """A batch [count, 3, crop, crop] in [-1, 1]; two crops from each picture."""
-    batch = []
+    batch: list[Tensor] = []
     while len(batch) < count:
         picture = random_picture(drawings, choice.choice(indices), size, choice)
         for _ in range(2):
@@ -181,7 +181,7 @@ def _stage(
     device: str,
     batch: int,
 ) -> None:
-    vae.to(device, memory_format=memory_format(device))
+    placed(vae, device)
     average = Average(vae, 0.999)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
     parts = {"model": vae, "average": average, "optimizer": optimizer}
