@@ -81,6 +81,8 @@ DECLARED: tuple[Row, ...] = (
     _row("weight_step", "float", 0.1, "page", "keyedit_precision_attention", **_between(0.01, 0.2)),
     _row("network_weight_step", "float", 0.05, "page", "keyedit_precision_extra", **_between(0.01, 0.2)),
     _row("weight_delimiters", "str", r".,\/!?%^*;:{}=`~() ", "page", "keyedit_delimiters"),
+    # extensions
+    _row("disabled_extensions", "list", (), "extensions", "disabled_extensions"),
     # queue and HTTP
     _row("queue_limit", "int", 64, "queue", **_between(1, 10_000)),
     _row("queue_limit_per_client", "int", 16, "queue", **_between(1, 10_000)),

@@ -36,7 +36,8 @@ class Generator:
         wanted = from_plain(plain)
         self._registries = registries()
         folder = wanted.settings.paths.program / "extensions"
-        found = load_extensions([folder], self._registries) if wanted.extensions else Extensions()
+        disabled = wanted.settings["disabled_extensions"]
+        found = load_extensions([folder], self._registries, disabled) if wanted.extensions else Extensions()
         for field in dataclasses.fields(Registries):
             getattr(self._registries, field.name).freeze()
         catalogue = open_catalogue(wanted.settings)
