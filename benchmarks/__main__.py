@@ -14,7 +14,10 @@ from pathlib import Path
 
 import torch
 
-import benchmarks.network  # noqa: F401  (importing registers)
+import benchmarks.engine
+import benchmarks.network
+import benchmarks.sampling
+import benchmarks.start  # noqa: F401  (importing registers)
 from benchmarks.registry import BENCHMARKS, Row, Setting
 
 

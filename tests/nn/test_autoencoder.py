@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from oracle import autoencoder_to_diffusers, randomise, relative_error
 
 from webui.errors import IncompatibleModel
-from webui.nn.tiling import decode_tiled, encode_tiled
+from webui.nn.tiling import _reach, decode_tiled, encode_tiled
 from webui.nn.tiny import TinyConfig, TinyDecoder, TinyEncoder
 from webui.nn.vae import Autoencoder, AutoencoderConfig, latent_size
 
@@ -199,3 +199,19 @@ def test_tiny_configs_are_read_back_off_the_shapes() -> None:
             (TinyEncoder(config), TinyConfig.of_encoder),
         ):
             assert read({name: tuple(t.shape) for name, t in network.state_dict().items()}) == config
+
+
+@torch.no_grad()
+def test_no_piece_is_larger_than_a_tile_and_its_halo(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, _ = pair("small")
+    sizes: list[int] = []
+    fine = ours.decoder.fine
+
+    def watched(h: torch.Tensor) -> torch.Tensor:
+        sizes.append(h.shape[0] * h.shape[2] * h.shape[3])
+        return fine(h)
+
+    monkeypatch.setattr(ours.decoder, "fine", watched)
+    decode_tiled(ours, landscape(64, 80, 4), tile=24)
+    assert len(sizes) == 1 + 3 * 4  # the measured pieces, then every tile
+    assert max(sizes) <= (24 + 2 * _reach(ours)) ** 2
