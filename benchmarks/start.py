@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import load
 from benchmarks.measure import Sample, rows, timed
 from benchmarks.model import checkpoint
 from benchmarks.registry import BENCHMARKS, Row, Setting
@@ -56,6 +57,15 @@ def start(setting: Setting) -> Iterable[Row]:
             if lap:  # the first reads files from the disk
                 samples[name].append(sample)
     return rows("process start to ready", samples, PEER)
+
+
+@BENCHMARKS.register("load")
+def loading(setting: Setting) -> Iterable[Row]:
+    """Loading alone against the least that is possible (see `benchmarks/load.py`)."""
+    for mode, figures in load.measure(setting.work, setting.repeats).items():
+        seconds = figures["seconds"]
+        facts = {"weights GB": figures["bytes"] / 1e9, "peak anonymous GB": figures["anonymous"] / 1e9}
+        yield Row("load", mode, seconds, seconds, seconds, 0.0, setting.repeats, 0.0, facts=facts)
 
 
 def in_process(script: str) -> dict[str, Any]:
