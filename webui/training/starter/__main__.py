@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--vae-minutes", type=float, default=180.0)
     parser.add_argument("--diffusion-minutes", type=float, default=480.0)
     parser.add_argument("--preview-minutes", type=float, default=5.0)
-    parser.add_argument("--judge-minutes", type=float, default=8.0)
+    parser.add_argument("--judge-steps", type=int, default=1200)
     parser.add_argument("--pictures", type=int, default=200, help="generated pictures to judge")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves torch's choice")
@@ -73,7 +73,7 @@ def run_step(step: str, options: argparse.Namespace, profile: Profile) -> None:
         decoder = tiny.train(autoencoder, export.SD1_SCALE, drawings, profile, options.preview_minutes, options.device)
         export.export(model.eval(), autoencoder, decoder, vocabulary, notes, options.out)
     else:
-        report.write(drawings, profile, options.out, options.work, options.judge_minutes, options.pictures)
+        report.write(drawings, profile, options.out, options.work, options.judge_steps, options.pictures)
 
 
 if __name__ == "__main__":

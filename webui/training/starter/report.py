@@ -100,11 +100,11 @@ def sample_sheet(studio: Studio, drawings: Drawings, profile: Profile, count: in
     return sheet(images, 8)
 
 
-def write(drawings: Drawings, profile: Profile, models: Path, work: Path, judge_minutes: float, pictures: int) -> None:
+def write(drawings: Drawings, profile: Profile, models: Path, work: Path, judge_steps: int, pictures: int) -> None:
     """Train the judge, generate, judge, and write `report.json` and `sheet.png` into `work`."""
     studio = Studio(work / "report-data", models.parent)
     bench = Bench(drawings, profile.size)
-    bench.train(judge_minutes)
+    bench.train(judge_steps)
     own: Verdicts = bench.own_accuracy()
     seen = judge_generated(studio, bench, asked(drawings, drawings.indices("seen"), pictures), profile)
     held_out = judge_generated(studio, bench, asked(drawings, drawings.indices("held out"), pictures), profile)
