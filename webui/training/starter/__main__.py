@@ -55,6 +55,7 @@ def run_step(step: str, options: argparse.Namespace, profile: Profile) -> None:
         return
     inner = vae.load_half(profile, options.work)
     mean, deviation = export.latent_statistics(inner, drawings, profile)
+    drawings = drawings.taught(profile)
     vocabulary = vocabulary_of(drawings)
     if step == "diffusion":
         moments = export.scaled_moments(inner.to(options.device), mean, deviation)

@@ -25,7 +25,7 @@ from webui.training.starter.vae import as_tensor
 
 VARIANTS = 39  # compositions of each drawing in the cache
 CAPTION_DROPOUT = 0.1
-LEARNING_RATE = 6e-4
+LEARNING_RATE = 8e-4
 SNR_CAP = 5.0
 
 

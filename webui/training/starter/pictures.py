@@ -29,6 +29,14 @@ class Drawings:
     styles: list[str]
     keywords: list[tuple[str, ...]]
 
+    def taught(self, profile: Profile) -> Drawings:
+        """The part that a profile's UNet learns, and the same things in the held-out style."""
+        styles = (*profile.taught_styles, HELD_OUT_STYLE)
+        concepts = set(profile.taught_concepts or self.concepts)
+        kept = [i for i, c in enumerate(self.concepts) if c in concepts and self.styles[i] in styles]
+        chosen = ([values[i] for i in kept] for values in (self.concepts, self.styles, self.keywords))
+        return Drawings(self.rgba[kept], *chosen)
+
     def indices(self, which: str) -> list[int]:
         """Positions of `seen`, `held out` (pairs) or `lora` (the held-out style) drawings."""
 

@@ -81,6 +81,13 @@ soccer ball; crown; guitar; red heart; ghost; robot; skull; grinning face; smili
 """
 
 
+TAUGHT_CONCEPTS = """
+dog face; cat face; fox; panda; lion; penguin; frog; butterfly; sunflower; palm tree; mushroom; red apple; banana;
+strawberry; watermelon; pizza; hamburger; doughnut; house; automobile; rocket; sun; star; snowman; red heart; ghost;
+robot; grinning face
+"""
+
+
 @dataclass(frozen=True)
 class Profile:
     """How large a model to make: `small` fits some CPU hours, `large` wants a GPU."""
@@ -88,6 +95,8 @@ class Profile:
     name: str
     styles: tuple[str, ...]
     concepts: tuple[str, ...] | None  # None: every animal, plant, food, place, activity, object and face
+    taught_concepts: tuple[str, ...] | None  # what the UNet learns of these; None: all of them
+    taught_styles: tuple[str, ...]
     size: int  # native picture size in pixels
     scales: tuple[float, float]  # a drawing's share of the picture's side
     shift: float  # how far it may lie from the middle, in shares of the side
@@ -110,6 +119,8 @@ PROFILES = {
         name="small",
         styles=("flat", "3d", "noto", "twemoji"),
         concepts=_names(SMALL_CONCEPTS),
+        taught_concepts=_names(TAUGHT_CONCEPTS),
+        taught_styles=("flat", "3d"),
         size=128,
         scales=(0.84, 0.96),
         shift=0.03,
@@ -126,6 +137,8 @@ PROFILES = {
         name="large",
         styles=tuple(s.style for s in PICTURE_SETS if s.style != HELD_OUT_STYLE),
         concepts=None,
+        taught_concepts=None,
+        taught_styles=tuple(s.style for s in PICTURE_SETS if s.style != HELD_OUT_STYLE),
         size=256,
         scales=(0.7, 1.0),
         shift=0.08,

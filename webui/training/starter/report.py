@@ -88,14 +88,12 @@ def sheet(pictures: list[Image.Image], columns: int) -> Image.Image:
 
 def sample_sheet(studio: Studio, drawings: Drawings, profile: Profile, count: int = 48) -> Image.Image:
     """`count` pictures of the profile's concepts, styles and grounds, at fixed seeds; nothing is picked out."""
-    concepts = list(dict.fromkeys(drawings.concepts))
+    pairs = [(c, s) for c in dict.fromkeys(drawings.concepts) for s in profile.taught_styles]
     choice = random.Random(5)
-    choice.shuffle(concepts)
-    grounds = list(BACKGROUNDS)
+    choice.shuffle(pairs)
     images = []
-    for number, concept in enumerate(concepts[:count]):
-        style = profile.styles[number % len(profile.styles)]
-        prompt = f"{concept}, {style} style, {choice.choice(grounds)} background"
+    for number, (concept, style) in enumerate(pairs[:count]):
+        prompt = f"{concept}, {style} style, {choice.choice(list(BACKGROUNDS))} background"
         images.append(studio.picture(request_for(prompt, number, profile)))
     return sheet(images, 8)
 
