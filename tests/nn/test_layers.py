@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from webui.nn.attention import attention, attention_by_products
+from webui.nn.attention import _attend, attention, attention_by_products
 from webui.nn.layers import Conv2d, Linear, added, doubled_conv, normed_silu
 from webui.nn.memory import freed_memory_kept, give_memory_back, keep_freed_memory
 
@@ -56,6 +58,38 @@ def test_attention_by_products_equals_the_fused_kernel(shape: tuple[int, ...]) -
     )
     expected = F.scaled_dot_product_attention(query, key, value)
     torch.testing.assert_close(attention_by_products(query, key, value), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_heads_shared_out_to_threads_give_the_same_numbers(mode: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    query, key, value = (torch.randn(1, 3, 100, 40) for _ in range(3))
+    monkeypatch.setattr("webui.nn.attention.SCORES_PER_BLOCK", 1 << 12)
+    names: set[str] = set()
+
+    def watched(*args: object) -> None:
+        names.add(threading.current_thread().name)
+        _attend(*args)
+
+    monkeypatch.setattr("webui.nn.attention._attend", watched)
+    before = torch.get_num_threads()
+    with mode():
+        alone = attention_by_products(query, key, value)
+        assert names == {threading.current_thread().name}
+        torch.set_num_threads(2)
+        monkeypatch.setattr("webui.nn.attention.SCORES_FOR_THREADS", 0)
+        names.clear()
+        shared = attention_by_products(query, key, value)
+        torch.set_num_threads(before)
+    assert all(name.startswith("attention") for name in names)
+    torch.testing.assert_close(shared, alone)
+
+
+def test_attention_in_threads_leaves_the_number_of_threads_alone() -> None:
+    before = torch.get_num_threads()
+    query, key, value = (torch.randn(1, 8, 800, 40).bfloat16() for _ in range(3))
+    with torch.no_grad():
+        attention(query, key, value)
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("scale", [1.0, 12.0, 300.0])
