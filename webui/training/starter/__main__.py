@@ -13,7 +13,7 @@ from webui.training.starter.captions import vocabulary_of
 from webui.training.starter.recipe import PROFILES, Profile
 from webui.training.starter.state import Average, load_state
 
-STEPS = ("draw", "half-vae", "vae", "diffusion", "export", "report", "all")
+STEPS = ("draw", "half-vae", "vae", "diffusion", "judge", "export", "report", "all")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,8 +73,10 @@ def run_step(step: str, options: argparse.Namespace, profile: Profile) -> None:
         average.copy_to(model)
         decoder = tiny.train(autoencoder, export.SD1_SCALE, drawings, profile, options.preview_minutes, options.device)
         export.export(model.eval(), autoencoder, decoder, vocabulary, notes, options.out)
+    elif step == "judge":
+        report.train_judge(drawings, profile, options.work, options.judge_steps)
     else:
-        report.write(drawings, profile, options.out, options.work, options.judge_steps, options.pictures)
+        report.write(drawings, profile, options.out, options.work, options.pictures)
 
 
 if __name__ == "__main__":

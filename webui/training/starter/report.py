@@ -22,8 +22,10 @@ from webui.settings import Settings
 from webui.training.starter.judge import Bench, Verdicts
 from webui.training.starter.pictures import Drawings
 from webui.training.starter.recipe import BACKGROUNDS, Profile
+from webui.training.starter.state import load_state, save_state
 from webui.training.starter.vae import as_tensor
 
+JUDGE_FILE = "judge.pt"
 GUIDANCE, STEPS, SAMPLER = 4.0, 20, "DPM++ 2M"
 
 
@@ -98,11 +100,20 @@ def sample_sheet(studio: Studio, drawings: Drawings, profile: Profile, count: in
     return sheet(images, 8)
 
 
-def write(drawings: Drawings, profile: Profile, models: Path, work: Path, judge_steps: int, pictures: int) -> None:
-    """Train the judge, generate, judge, and write `report.json` and `sheet.png` into `work`."""
+def train_judge(drawings: Drawings, profile: Profile, work: Path, steps: int) -> None:
+    """Train the classifier and keep it in `work`."""
+    bench = Bench(drawings, profile.size)
+    bench.train(steps)
+    save_state(work / JUDGE_FILE, {"judge": bench.judge})
+
+
+def write(drawings: Drawings, profile: Profile, models: Path, work: Path, pictures: int) -> None:
+    """Generate, judge, and write `report.json` and `sheet.png` into `work`. Raises FileNotFoundError without a judge."""
     studio = Studio(work / "report-data", models.parent)
     bench = Bench(drawings, profile.size)
-    bench.train(judge_steps)
+    if not (work / JUDGE_FILE).exists():
+        raise FileNotFoundError(f"There is no {work / JUDGE_FILE}; run the step `judge` first.")
+    load_state(work / JUDGE_FILE, {"judge": bench.judge})
     own: Verdicts = bench.own_accuracy()
     seen = judge_generated(studio, bench, asked(drawings, drawings.indices("seen"), pictures), profile)
     held_out = judge_generated(studio, bench, asked(drawings, drawings.indices("held out"), pictures), profile)
