@@ -108,7 +108,7 @@ def train_judge(drawings: Drawings, profile: Profile, work: Path, steps: int) ->
 
 
 def write(drawings: Drawings, profile: Profile, models: Path, work: Path, pictures: int) -> None:
-    """Generate, judge, and write `report.json` and `sheet.png` into `work`. Raises FileNotFoundError without a judge."""
+    """Generate, judge, write `report.json` and `sheet.png` into `work`. Raises FileNotFoundError without a judge."""
     studio = Studio(work / "report-data", models.parent)
     bench = Bench(drawings, profile.size)
     if not (work / JUDGE_FILE).exists():
