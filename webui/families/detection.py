@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -10,6 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+from webui.families.base import Defaults
 from webui.weights.canonical import CLIP, EMBEDDERS, OPEN_CLIP, UNET, VAE
 from webui.weights.tensors import Header
 
@@ -91,6 +93,19 @@ def native_size(header: Header, default: int) -> int:
         return default
     width, height = int(match[1]), int(match[2] or match[1])
     return max(64, round(math.sqrt(width * height) / 8) * 8)
+
+
+def own_defaults(header: Header, usual: Defaults) -> Defaults:
+    """Good first settings: the family's, or what the file's metadata say (`emulsion.defaults`, a JSON object)."""
+    try:
+        said = json.loads(header.metadata.get("emulsion.defaults", "{}"))
+    except (ValueError, RecursionError):
+        return usual
+    if not isinstance(said, dict):
+        return usual
+    kinds = {field.name: type(getattr(usual, field.name)) for field in dataclasses.fields(Defaults)}
+    fitting = {name: value for name, value in said.items() if name in kinds and type(value) is kinds[name]}
+    return dataclasses.replace(usual, **fitting)
 
 
 def said_prediction(header: Header) -> str | None:

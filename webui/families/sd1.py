@@ -13,6 +13,7 @@ from webui.families.detection import (
     betas,
     is_supported_unet,
     native_size,
+    own_defaults,
     parts,
     said_prediction,
     text_layouts,
@@ -49,7 +50,7 @@ def read_facts(header: Header) -> ModelFacts:
         pooled_width=0,
         parts=parts(header),
         betas=betas(header),
-        defaults=Defaults(guidance_rescale=0.7 if zero_terminal_snr(header) else 0.0),
+        defaults=own_defaults(header, Defaults(guidance_rescale=0.7 if zero_terminal_snr(header) else 0.0)),
     )
 
 

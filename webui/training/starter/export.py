@@ -92,7 +92,9 @@ def metadata(profile: Profile, factors: list[list[float]]) -> dict[str, str]:
         "modelspec.resolution": f"{profile.size}x{profile.size}",
         "modelspec.license": "MIT; trained on pictures under " + ", ".join(licences),
         "emulsion.native_size": str(profile.size),
-        "emulsion.styles": json.dumps(profile.styles),
+        "emulsion.defaults": json.dumps({"sampler": "DPM++ 2M", "guidance_scale": 4.0}),
+        "emulsion.concepts": json.dumps(profile.taught_concepts),
+        "emulsion.styles": json.dumps(profile.taught_styles),
         "emulsion.tiny_decoder": PREVIEW_NAME,
         "emulsion.preview_factors": json.dumps([[round(v, 4) for v in row] for row in factors]),
     }
