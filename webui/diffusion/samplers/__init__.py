@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+# isort: off
 # the order of these imports is the order in which samplers are shown
-from webui.diffusion.samplers import dpmpp, euler, heun, multistep, exponential  # noqa: F401, I001
+from webui.diffusion.samplers import dpmpp, euler, heun, singlestep, multistep  # noqa: F401
+from webui.diffusion.samplers import predictor_corrector, cfgpp, exponential  # noqa: F401
+
+# isort: on
 from webui.diffusion.samplers.base import SAMPLERS, Denoiser, Run, Sampler, StepInfo
 
 __all__ = ["SAMPLERS", "Denoiser", "Run", "Sampler", "StepInfo", "resolve_names"]

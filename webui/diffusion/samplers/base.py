@@ -145,11 +145,11 @@ class Split:
     add: float
 
 
-def split(law: NoisingLaw, sigma: float, target: float, eta: float) -> Split:
-    """Cut a step in two by the law's own ancestral rule."""
+def split(law: NoisingLaw, sigma: float, target: float, eta: float, lowest: float = 0.0) -> Split:
+    """Cut a step in two by the law's own ancestral rule; it goes no lower than `lowest`."""
     if eta == 0 or target == 0:
         return Split(target, 1.0, 0.0)
-    return _split(law, law.step_down(sigma, target, eta), target)
+    return _split(law, max(lowest, law.step_down(sigma, target, eta)), target)
 
 
 def split_by_ratio(law: NoisingLaw, sigma: float, target: float, eta: float) -> Split:

@@ -106,7 +106,7 @@ def dpmpp_2m_sde_heun(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], run
 @SAMPLERS.register(
     "DPM++ 3M SDE",
     *("k_dpmpp_3m_sde", "dpmpp_3m_sde", "dpmpp_3m_sde_gpu"),
-    order=3,
+    order=2,
     default_schedule="Exponential",
     discard_penultimate=True,
     eta=1.0,
@@ -117,6 +117,7 @@ def dpmpp_2m_sde_heun(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], run
 def dpmpp_3m_sde(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], run: Run) -> Tensor:
     """Three-step multistep SDE-DPM-Solver++: a parabola through the last three denoised latents.
 
+    The first step, of first order, keeps the whole at second order.
     Source: k-diffusion, extending arXiv:2211.01095.
     """
     return _multistep_sde(denoise, x, sigmas, run, "third")

@@ -157,5 +157,3 @@ def _seeds_weight(reach: float, share: float, seen: float, stages: int) -> float
     if stages == 1:
         return -math.expm1(-reach) / (2 * seen)
     return share / seen * (math.expm1(-reach) + reach) / reach
-
-

@@ -80,7 +80,7 @@ def gradient_estimation(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], r
 
     Source: Permenter & Yuan 2024, arXiv:2306.04848, section 5.
     """
-    return _multistep(denoise, x, sigmas, run, lambda known, target: (2.0, -1.0)[: len(known)] if known[1:] else (1.0,), 2)
+    return _multistep(denoise, x, sigmas, run, lambda known, target: (2.0, -1.0) if known[1:] else (1.0,), 2)
 
 
 def _multistep(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+# isort: off
 # the order of these imports is the order in which schedules are shown
 from webui.diffusion.laws import NoisingLaw
 from webui.diffusion.samplers import SAMPLERS
-from webui.diffusion.schedules import levels, formulas, tables  # noqa: F401, I001
+from webui.diffusion.schedules import levels, formulas, tables  # noqa: F401
 from webui.diffusion.schedules.registry import SCHEDULES, Schedule
+
+# isort: on
 from webui.errors import InvalidRequest
 from webui.request import SamplerOptions
 
@@ -24,8 +29,10 @@ def sigmas_for(
     """
     options = options or SamplerOptions()
     facts = SAMPLERS.find(sampler).facts
-    discard = facts.get("discard_penultimate", False) if options.discard_penultimate is None else (
-        options.discard_penultimate
+    discard = (
+        facts.get("discard_penultimate", False)
+        if options.discard_penultimate is None
+        else (options.discard_penultimate)
     )
     entry = SCHEDULES.find(schedule)
     if entry.name == "Automatic":
@@ -38,7 +45,7 @@ def sigmas_for(
 
 
 def _check(name: str, sigmas: list[float], steps: int) -> None:
-    falling = all(high > low for high, low in zip(sigmas[:-1], sigmas[1:], strict=True))
+    falling = all(high > low for high, low in pairwise(sigmas))
     if not falling or len(sigmas) != steps + 1 or sigmas[-1] != 0:
         raise InvalidRequest(
             f"The schedule {name!r} gave {len(sigmas)} sigmas from {sigmas[0]:g} to {sigmas[-1]:g}.",

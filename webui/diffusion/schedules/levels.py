@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webui.diffusion.laws import NoisingLaw
-from webui.diffusion.schedules.formulas import beta_places
+from webui.diffusion.schedules.quantiles import beta_places
 from webui.diffusion.schedules.registry import SCHEDULES, bounds, spread
 from webui.request import SamplerOptions
 
@@ -51,7 +51,7 @@ def simple(steps: int, law: NoisingLaw, options: SamplerOptions) -> list[float]:
 
 @SCHEDULES.register("DDIM", "ddim_uniform", name="ddim", default_rho=-1, needs_law=True)
 def ddim(steps: int, law: NoisingLaw, options: SamplerOptions) -> list[float]:
-    """Training levels picked evenly, counted from the smallest but one. Source: Song et al. 2021, arXiv:2010.02502, D.2."""
+    """Training levels picked evenly, counted from the smallest but one. Source: Song et al. 2021, section D.2."""
     levels = len(law.sigmas)
     stride = levels // steps if steps <= levels else (levels - 1) / steps
     first = 1 if 1 + (steps - 1) * stride <= levels - 1 else 0
