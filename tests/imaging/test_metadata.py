@@ -160,10 +160,10 @@ def test_text_behind_the_pixels_is_found():
 def test_a_text_bomb_is_not_unpacked():
     bomb = zlib.compress(bytes(64 << 20), 9)
     data = with_chunk(*[chunk(b"zTXt", b"bomb%d\0\0" % n + bomb) for n in range(50)], chunk(b"tEXt", b"parameters\0ok"))
-    started = time.perf_counter()
+    started = time.process_time()
     found = read_metadata(data)
     assert found.items == {"parameters": "ok"}
-    assert time.perf_counter() - started < 5.0  # all of it would be 3 GB
+    assert time.process_time() - started < 5.0  # all of it would be 3 GB
 
 
 def test_exif_behind_the_pixels_is_found_without_decoding_them(monkeypatch):

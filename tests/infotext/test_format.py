@@ -157,6 +157,6 @@ def test_any_text_can_be_read(text):
     "unit", ["a", "a ", "a:", 'ab:"', 'ab:"\\"', "ab:1,", ",", "\n", '"', "Negative prompt:\n", "ab: "]
 )
 def test_a_long_hostile_text_takes_linear_time(unit):
-    started = time.perf_counter()
+    started = time.process_time()
     read_infotext(unit * (1_000_000 // len(unit)))
-    assert time.perf_counter() - started < 5.0  # a quadratic reader would take hours
+    assert time.process_time() - started < 5.0  # a quadratic reader would take hours

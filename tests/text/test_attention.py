@@ -111,6 +111,6 @@ def test_escaped_text_reads_back_as_itself(text):
     "unit", ["(", "(a", "([a", "(a:1.5)", ":", " ", "\\", "(a)]", "BREAK ", "9", "(a:99999999999)"]
 )
 def test_a_long_hostile_prompt_takes_linear_time(unit):
-    started = time.perf_counter()
+    started = time.process_time()
     parse_attention(unit * (200_000 // len(unit)))
-    assert time.perf_counter() - started < 3.0  # a quadratic parser would take minutes
+    assert time.process_time() - started < 20.0  # a quadratic parser would take minutes

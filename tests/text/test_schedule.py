@@ -133,9 +133,9 @@ def test_a_prompt_without_square_brackets_never_changes(text):
 
 @pytest.mark.parametrize("unit", ["[", "[a", "(a", "[a:b:c:", "[a:", "[a]", "[a:.5]", "x", "[(", ": ", "\\a"])
 def test_a_long_hostile_prompt_takes_linear_time(unit):
-    started = time.perf_counter()
+    started = time.process_time()
     timeline("[" + unit * (200_000 // len(unit)), 20)
-    assert time.perf_counter() - started < 3.0  # a quadratic parser would take minutes
+    assert time.process_time() - started < 20.0  # a quadratic parser would take minutes
 
 
 def test_texts_that_would_fill_the_memory_are_refused():

@@ -196,8 +196,8 @@ def test_training_lowers_the_denoising_loss() -> None:
 
 
 def test_the_judge_learns_the_drawings_and_knows_a_wrong_one() -> None:
-    bench = Bench(made_up_drawings(), 64)
-    bench.train(120, batch=24)
+    bench = Bench(made_up_drawings(), 64, width=8)
+    bench.train(150, batch=16)
     own = bench.own_accuracy(64)
     assert own.concept > 0.9
     assert own.style > 0.9

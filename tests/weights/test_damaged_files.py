@@ -52,13 +52,13 @@ def test_mutated_files_give_typed_errors_only_and_at_once(kind, files, tmp_path)
             end = chance.choice((min(2000, len(data)), len(data)))
             mutated[chance.randrange(end)] = chance.randrange(256)
         path.write_bytes(mutated)
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             read_everything(path)
         except FileError as error:
             refused += 1
             assert "mutated.model" in str(error)
-        assert time.perf_counter() - start < 1.0
+        assert time.process_time() - start < 1.0
     assert refused > MUTATIONS / 10  # the corpus does reach the checks
 
 

@@ -75,11 +75,11 @@ def shrink(pictures: Tensor) -> Tensor:
 class Bench:
     """The judge with the words it knows."""
 
-    def __init__(self, drawings: Drawings, size: int, device: str = "cpu"):
+    def __init__(self, drawings: Drawings, size: int, device: str = "cpu", width: int = 48):
         self.drawings, self.size, self.device = drawings, size, device
         self.concepts = sorted(set(drawings.concepts))
         self.styles = sorted(set(drawings.styles))
-        self.judge = Judge(len(self.concepts), len(self.styles)).to(device)
+        self.judge = Judge(len(self.concepts), len(self.styles), width).to(device)
 
     def targets(self, concepts: list[str], styles: list[str]) -> tuple[Tensor, Tensor]:
         """Class numbers of words, two tensors [B]."""
