@@ -125,7 +125,7 @@ def _hugging_face_layers(part: Part, layers: Mapping[str, Target]) -> Spelt:
     projection = part.shapes.get("text_projection")
     if projection:
         yield "text_projection", Target(part.number, "text_projection", None, projection[::-1], transposed=True)
-    names = [f"encoder.layers.{n}.{leaf}" for n in range(_depth(layers)) for leaf in _LAYER_PARAMETERS]
+    names = [f"encoder.layers.{n}.{leaf}" for n in range(_depth(part.shapes)) for leaf in _LAYER_PARAMETERS]
     for ours, sources in text_to_openclip([*names, *_END_PARAMETERS]).items():
         if not ours.endswith("weight") or ours not in part.shapes:
             continue

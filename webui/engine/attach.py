@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from webui.errors import IncompatibleModel
 
@@ -15,47 +15,95 @@ if TYPE_CHECKING:
     from webui.extend import Predictor
     from webui.nn.hooks import BlockHooks
 
+# `change(total, base)` adds to `total`, in place, what it makes of the base weight; both are float32 of one shape.
+Change: TypeAlias = Callable[["Tensor", "Tensor"], None]
+
 
 @dataclass(frozen=True)
 class Attachment:
-    """What one adapter adds. `weights` maps a parameter's name to a function from the base weight to the one used."""
+    """What one adapter adds. `weights` maps a parameter's name to the changes of it, each made of the base weight."""
 
     name: str
-    weights: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    weights: Mapping[str, Sequence[Change]] = field(default_factory=dict)
     wrap_predictor: Callable[[Predictor], Predictor] | None = None
     block_hooks: BlockHooks | None = None
 
 
+class AttachedWeights:
+    """The weights of attachments in the place of a network's own, until others are wanted.
+
+    The base tensors are never written to: the very same ones return. All changes of a weight are made of its base
+    and summed in float32, in the order of the attachments' names, with one rounding at the end, so the order in which
+    attachments are given changes nothing.
+    """
+
+    def __init__(self, module: nn.Module):
+        self._module = module
+        self._originals: dict[str, nn.Parameter] = {}
+
+    def switch(self, attachments: Sequence[Attachment]) -> None:
+        """Take off what is attached and attach these.
+
+        Raises IncompatibleModel for a weight that the network does not have or a change of another shape; then
+        nothing is attached.
+        """
+        self.detach()
+        parameters = dict(self._module.named_parameters())
+        changes: dict[str, list[Change]] = {}
+        try:
+            for attachment in sorted(attachments, key=lambda one: one.name):
+                for name, some in attachment.weights.items():
+                    if name not in parameters:
+                        message = f"{attachment.name} changes {name}, which this checkpoint does not have."
+                        raise IncompatibleModel(message)
+                    changes.setdefault(name, []).extend(some)
+            for name, some in changes.items():
+                self._put(name, _changed(name, parameters[name], some), parameters[name])
+        except BaseException:
+            self.detach()
+            raise
+
+    def detach(self) -> None:
+        """Put the base tensors back."""
+        for name, original in self._originals.items():
+            holder, leaf = _holder(self._module, name)
+            setattr(holder, leaf, original)
+        self._originals = {}
+
+    def _put(self, name: str, changed: Tensor, original: nn.Parameter) -> None:
+        from torch import nn
+
+        holder, leaf = _holder(self._module, name)
+        self._originals[name] = original
+        setattr(holder, leaf, nn.Parameter(changed, requires_grad=False))
+
+
 @contextmanager
 def attached(module: nn.Module, attachments: Sequence[Attachment]) -> Iterator[None]:
-    """Put the attachments' weights in place, and the very same base tensors back at the end, whatever happens.
-
-    The base weights are never written to; several attachments of one layer apply in order.
-    Raises IncompatibleModel for a weight that the network does not have or whose shape would change.
-    """
-    from torch import nn
-
-    originals: dict[str, nn.Parameter] = {}
-    parameters = dict(module.named_parameters())
+    """Within the block, the attachments' weights are in place; see `AttachedWeights`."""
+    weights = AttachedWeights(module)
+    weights.switch(attachments)
     try:
-        for attachment in attachments:
-            for name, change in attachment.weights.items():
-                if name not in parameters:
-                    raise IncompatibleModel(f"{attachment.name} changes {name}, which this checkpoint does not have.")
-                holder, leaf = _holder(module, name)
-                now = getattr(holder, leaf)
-                changed = change(now.detach())
-                if changed.shape != now.shape:
-                    raise IncompatibleModel(
-                        f"{attachment.name} makes {name} {list(changed.shape)}.", f"It is {list(now.shape)}."
-                    )
-                originals.setdefault(name, parameters[name])
-                setattr(holder, leaf, nn.Parameter(changed.to(now.dtype), requires_grad=False))
         yield
     finally:
-        for name, original in originals.items():
-            holder, leaf = _holder(module, name)
-            setattr(holder, leaf, original)
+        weights.detach()
+
+
+def _changed(name: str, base: nn.Parameter, changes: Sequence[Change]) -> Tensor:
+    import torch
+
+    with torch.no_grad():
+        plain = base.detach().float()
+        total = plain.clone()
+        for change in changes:
+            try:
+                change(total, plain)
+            except RuntimeError as error:
+                if "shape" not in str(error) and "size" not in str(error):
+                    raise
+                found = f"A change of {name} has another shape than its {list(base.shape)}."
+                raise IncompatibleModel(found) from error
+        return total.to(base.dtype)
 
 
 def _holder(module: nn.Module, name: str) -> tuple[nn.Module, str]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 NOT_CHECKPOINTS = re.compile(r"(^|[-_.])(vae|tiny|taesd|taesdxl|preview)[-_.]", re.IGNORECASE)  # beside checkpoints
 BRACKETED_HASH = re.compile(r"\s*\[([0-9a-fA-F]{6,64})\]\s*$")
+DATA = "|data"  # after the key of a file whose bytes without the header were hashed
 SHORT_HASH = 10  # characters of the SHA-256 that titles and infotexts show
 
 
@@ -71,6 +72,7 @@ class Catalogue:
         self._cache = cache
         self._hashes: dict[str, str] = _read_cache(cache)
         self._facts: dict[str, Any] = {}
+        self._others: dict[str, list[CheckpointFile]] = {}  # adapters and the like, by kind of folder
         self._lock = threading.RLock()
         self.default = default
         self.refresh()
@@ -79,6 +81,7 @@ class Catalogue:
         """Look at the folders again. Hashes of unchanged files are kept."""
         with self._lock:
             self._hashes |= _read_cache(self._cache)
+            self._others = {}
             # Only the top of the models folder itself is searched: its other subfolders hold other kinds of files.
             folders = [*((folder, True) for folder in self._paths.folders("checkpoints")), (self._paths.models, False)]
             self._checkpoints = [f for f in self._list(folders) if not NOT_CHECKPOINTS.search(f.path.name)]
@@ -112,6 +115,36 @@ class Catalogue:
         """The VAE of a name. Raises NotFound with the closest names."""
         return self._match(name, self.vaes(), "VAE")
 
+    def files(self, kind: str) -> list[CheckpointFile]:
+        """All files of one kind of model folder ("loras", "embeddings" …; see `paths.MODEL_FOLDERS`), by name."""
+        with self._lock:
+            if kind not in self._others:
+                self._others[kind] = self._list((folder, True) for folder in self._paths.folders(kind))
+            return [self._with_hash(file) for file in self._others[kind]]
+
+    def find_file(self, kind: str, name: str, label: str) -> CheckpointFile:
+        """The file of a kind by name, stem, the name that its trainer wrote into it, or hash.
+
+        One that was added since the folders were last looked at is found too. Raises NotFound with the closest names.
+        """
+        for again in (False, True):
+            if again:
+                with self._lock:
+                    self._others.pop(kind, None)
+            files = self.files(kind)
+            found = (
+                _named(name, files) or _trained_as(name, files) or _hashed(name, files) or self._by_data(name, files)
+            )
+            if found is not None:
+                return found
+        raise _not_found(name, name, files, label)
+
+    def _by_data(self, digits: str, files: Sequence[CheckpointFile]) -> CheckpointFile | None:
+        if not re.fullmatch(r"[0-9a-fA-F]{6,64}", digits):
+            return None
+        known = ((file, self._hashes.get(file.key + DATA, "")) for file in files)
+        return next((file for file, found in known if found.startswith(digits.lower())), None)
+
     def file(self, path: Path) -> CheckpointFile:
         """The facts of a file that need not be in any list."""
         size, modified = _stamp(path)
@@ -121,13 +154,17 @@ class Catalogue:
         """The user's styles by name: `styles.csv` and other CSV files of that beginning in the data folder."""
         return read_styles(sorted(self._paths.data.glob("styles*.csv")))
 
-    def sha256(self, file: CheckpointFile) -> str:
-        """The file's SHA-256 in hexadecimal, read once and remembered by path, size and time of change."""
-        known = self._hashes.get(file.key)
+    def sha256(self, file: CheckpointFile, data: bool = False) -> str:
+        """The file's SHA-256 in hexadecimal, read once and remembered by path, size and time of change.
+
+        With `data`, that of a safetensors file without its header, by which LoRAs are known whatever was noted in them.
+        """
+        key = file.key + DATA if data else file.key
+        known = self._hashes.get(key)
         if known is None:
-            known = _sha256(file.path)
+            known = _sha256(file.path, data)
             with self._lock:
-                self._hashes[file.key] = known
+                self._hashes[key] = known
                 _write_cache(self._cache, self._hashes | _read_cache(self._cache))
         return known
 
@@ -177,10 +214,7 @@ class Catalogue:
         parts = [file for file in files if bare and bare.casefold() in file.title.casefold()]
         if parts:
             return min(parts, key=lambda file: len(file.title))
-        close = difflib.get_close_matches(bare, [file.stem for file in files], n=3, cutoff=0.4)
-        near = close or [file.stem for file in files[:3]]
-        remedy = f"Did you mean {' or '.join(map(repr, near))}?" if near else "The folder is empty."
-        raise NotFound(f"There is no {kind} named {wanted!r}.", remedy)
+        raise _not_found(wanted, bare, files, kind)
 
 
 def open_catalogue(settings: Settings) -> Catalogue:
@@ -194,6 +228,29 @@ def conflicting_hash(name: str | None, file: CheckpointFile) -> str | None:
     if bracket is None or file.sha256 is None or file.sha256.startswith(bracket.group(1).lower()):
         return None
     return bracket.group(1).lower()
+
+
+def _not_found(wanted: str, bare: str, files: Sequence[CheckpointFile], kind: str) -> NotFound:
+    close = difflib.get_close_matches(bare, [file.stem for file in files], n=3, cutoff=0.4)
+    near = close or [file.stem for file in files[:3]]
+    remedy = f"Did you mean {' or '.join(map(repr, near))}?" if near else "The folder is empty."
+    return NotFound(f"There is no {kind} named {wanted!r}.", remedy)
+
+
+def _trained_as(name: str, files: Sequence[CheckpointFile]) -> CheckpointFile | None:
+    """The file whose trainer was told to call it so."""
+    from webui.weights.header import read_header
+
+    for file in files:
+        if file.path.suffix.lower() != ".safetensors":
+            continue
+        try:
+            said = read_header(file.path).metadata.get("ss_output_name", "")
+        except FileError:
+            continue  # a damaged neighbour is told of when it is asked for
+        if said and said.casefold() == name.casefold():
+            return file
+    return None
 
 
 def _named(name: str, files: Sequence[CheckpointFile]) -> CheckpointFile | None:
@@ -243,11 +300,13 @@ def _stamp(path: Path) -> tuple[int, int]:
     return sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, data: bool = False) -> str:
     digest = hashlib.sha256()
     try:
         for file in _weight_files(path):
             with file.open("rb") as stream:
+                if data and file.suffix.lower() == ".safetensors":
+                    stream.seek(8 + int.from_bytes(stream.read(8), "little"))
                 while block := stream.read(1 << 22):
                     digest.update(block)
     except OSError as error:

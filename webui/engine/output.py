@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from webui.engine.adapters import infotext_hashes
 from webui.engine.extensions import Extensions
 from webui.engine.plan import PicturePlan, Plan, picture_request
 from webui.engine.session import Session
@@ -32,18 +33,19 @@ def finish(
 
     Returns picture, infotext and path (None when it was not saved). Raises ExtensionError, FileError.
     """
-    info = PictureInfo(picture.index, picture.seed, infotext_facts(plan, session))
+    info = PictureInfo(picture.index, picture.seed, infotext_facts(plan, session, picture))
     pixels, info = plan.hooks.edit_image(pixels, info)
     image = to_pictures(torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).permute(2, 0, 1))[0]
     infotext = request_to_infotext(picture_request(plan, picture), info.fields, version())
     return image, infotext, save(plan, picture, image, infotext, session) if plan.request.save else None
 
 
-def infotext_facts(plan: Plan, session: Session) -> dict[str, Any]:
+def infotext_facts(plan: Plan, session: Session, picture: PicturePlan) -> dict[str, Any]:
     """Infotext fields beside the request's own: hashes, and what extensions were told."""
     facts: dict[str, Any] = {"Model hash": session.catalogue.sha256(plan.checkpoint)[:10]}
     if plan.vae is not None:
         facts["VAE hash"] = session.catalogue.sha256(plan.vae)[:10]
+    facts |= infotext_hashes(picture.adapters, session.catalogue)
     return facts | session.extensions.infotext_fields(plan.request.extensions)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from webui.engine.adapters import AdapterUse, adapter_uses, misplaced_adapters
 from webui.engine.catalogue import Catalogue, CheckpointFile, conflicting_hash
 from webui.engine.extensions import DIRECTIVES, Extensions
 from webui.engine.hooks import HookChain, begin_job
@@ -54,6 +55,7 @@ class PicturePlan:
     variation_seed: int
     positive: tuple[tuple[PromptSpan, ...], ...]
     negative: tuple[tuple[PromptSpan, ...], ...]
+    adapters: tuple[AdapterUse, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def make_plan(
 ) -> Plan:
     """Resolve a request. Reads the checkpoint's header at most, never a tensor.
 
-    Raises InvalidRequest, NotFound (a checkpoint or VAE), UnknownModel or DamagedFile (a file no family can load),
+    Raises InvalidRequest, NotFound (a checkpoint, VAE or adapter), UnknownModel or DamagedFile (no family loads it),
     ExtensionError (a hook failed on the prompt).
     """
     check(request)
@@ -109,7 +111,9 @@ def make_plan(
     if request.styles:
         words = apply_styles(*words, request.styles, catalogue.styles())
     size = request.batch_size
-    pictures = [_picture(request, words, passes, hooks, index, warnings) for index in range(request.count * size)]
+    pictures = [
+        _picture(request, words, passes, hooks, index, warnings, catalogue) for index in range(request.count * size)
+    ]
     needs = _memory(checkpoint, passes, size)
     return Plan(
         request=request,
@@ -177,11 +181,14 @@ def _picture(
     hooks: HookChain,
     index: int,
     warnings: list[str],
+    catalogue: Catalogue,
 ) -> PicturePlan:
     # A1111: with a variation all pictures share the seed and differ in the variation seed.
     seed = request.seed + (0 if request.variation_strength else index)
     prompt = hooks.edit_prompt(PromptText(*words, seed, index))
+    warnings.extend(misplaced_adapters(prompt.negative))
     prompt, unknown = carry_out_directives(prompt, DIRECTIVES)
+    adapters, unknown = adapter_uses(unknown, catalogue)
     warnings.extend(f"{found.source} was left out: nothing here knows what it means." for found in unknown)
     positive, negative = [], []
     first = passes[0].settings.steps * passes[0].evaluations_per_step
@@ -190,7 +197,7 @@ def _picture(
         counts = (first, steps) if number else (steps, None)
         positive.append(positive_spans(prompt.positive, *counts))
         negative.append(negative_spans(prompt.negative, *counts))
-    return PicturePlan(index, seed, request.variation_seed + index, tuple(positive), tuple(negative))
+    return PicturePlan(index, seed, request.variation_seed + index, tuple(positive), tuple(negative), adapters)
 
 
 def picture_request(plan: Plan, picture: PicturePlan) -> GenerationRequest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ class _Run:
 
     def __init__(self, plan: Plan, session: Session, on_event: OnEvent, control: Control):
         self.plan, self.session, self.control = plan, session, control
+        self.told: set[str] = set()
         self.lean = False  # pictures one by one and decoding in small tiles, after memory ran out
         self.together = session.batched and not any(step.one_at_a_time for step in plan.passes)
         steps = sum(step.steps for step in plan.passes)
@@ -107,7 +109,7 @@ class _Run:
     def _groups(self, pictures: Sequence[PicturePlan]) -> list[list[PicturePlan]]:
         """Pictures that go through the network together."""
         if self.together and not self.lean:
-            return [list(pictures)]
+            return [list(same) for _, same in groupby(pictures, key=lambda one: one.adapters)]
         return [[picture] for picture in pictures]
 
     def _with_retry(self, group: list[PicturePlan]) -> list[Tensor]:
@@ -126,6 +128,11 @@ class _Run:
         every = settings["preview_every_steps"] if settings["live_previews"] else 0
         previewer = Previewer(self.session.painter(), every) if every > 0 else None
         given = Surroundings(self.plan, self.session, self.report, self.control, previewer)
+        with self.report.stage("attach"):
+            for note in self.session.adapters.switch(group[0].adapters):
+                if note not in self.told:
+                    self.told.add(note)
+                    self.report.note(note)
         latents: Tensor | None = None
         for number in range(len(self.plan.passes)):
             latents = sample(given, group, number, latents)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from webui import families
+from webui.engine.adapters import Adapters
 from webui.engine.catalogue import Catalogue, CheckpointFile, open_catalogue
 from webui.engine.conditioning import ConditioningCache
 from webui.engine.extensions import Extensions
@@ -60,6 +61,7 @@ class Session:
         self._model: Model | None = None
         self._painter: Painter | None = None
         self._conditionings = ConditioningCache()
+        self._adapters: Adapters | None = None
 
     @property
     def batched(self) -> bool:
@@ -90,7 +92,7 @@ class Session:
 
     def unload(self) -> None:
         """Give everything back."""
-        self._model = self._painter = self.checkpoint = self._loaded = None
+        self._model = self._painter = self.checkpoint = self._loaded = self._adapters = None
         self._conditionings.clear()
         release()
         give_memory_back()
@@ -99,7 +101,16 @@ class Session:
         """Give back all but the checkpoint."""
         self._painter = None
         self._conditionings.clear()
+        if self._adapters is not None:
+            self._adapters.detach()
         release()
+
+    @property
+    def adapters(self) -> Adapters:
+        """What is attached to the loaded checkpoint."""
+        if self._adapters is None:
+            self._adapters = Adapters(self.model)
+        return self._adapters
 
     def conditionings(
         self, texts: Sequence[str], negative: Sequence[bool], request: GenerationRequest, size: tuple[int, int]
@@ -108,7 +119,7 @@ class Session:
         model = self.model
         assert self.checkpoint is not None
         settings = (request.clip_skip, request.emphasis, request.comma_backtrack, size)
-        key = (self.checkpoint.key, *settings, tuple(texts), tuple(negative))
+        key = (self.checkpoint.key, self.adapters.text_key, *settings, tuple(texts), tuple(negative))
 
         def encode() -> Sequence[Conditioning]:
             return model.family.encode(model, list(texts), *settings, negative=list(negative))

@@ -1,0 +1,183 @@
+"""Adapters in prompts (`<lora:name:…>`, `<lyco:…>`): the files that they name, and what is attached now."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webui.engine.attach import AttachedWeights, Attachment
+from webui.engine.catalogue import Catalogue, CheckpointFile
+from webui.errors import InvalidRequest
+from webui.text.directives import Directive, cut_directives
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from webui.adapters.names import Part, Target
+    from webui.adapters.weight_file import FittedWeights
+    from webui.families import Model
+
+WEIGHT_KINDS = ("lora", "lyco")
+NAMED = ("te", "unet", "dyn")
+KEPT_FILES = 32  # fitted files that stay open; they are mapped, not copied
+SHOWN = 5  # names of layers in a note
+HASH_LENGTH = 12  # of the hashes in A1111's "Lora hashes"
+
+
+@dataclass(frozen=True)
+class AdapterUse:
+    """One adapter that a prompt asks for: its file, and its strengths for the text encoders and the network.
+
+    `rank` limits it to its first ranks ("dyn").
+    """
+
+    kind: str  # "lora"
+    name: str  # as the prompt says
+    file: CheckpointFile
+    text: float
+    network: float
+    rank: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Equal for equal effects; also the order in which updates are summed."""
+        return f"{self.kind}|{self.file.key}|{self.text}|{self.network}|{self.rank}"
+
+
+def adapter_uses(
+    directives: Sequence[Directive], catalogue: Catalogue
+) -> tuple[tuple[AdapterUse, ...], tuple[Directive, ...]]:
+    """What the directives ask for, and those that ask for nothing of ours.
+
+    Raises NotFound with the closest names for an adapter that is not there: a picture without it would be another.
+    InvalidRequest for a strength that is no number.
+    """
+    uses, rest = [], []
+    for directive in directives:
+        if directive.name.lower() in WEIGHT_KINDS:
+            uses.append(_weight_use(directive, catalogue))
+        else:
+            rest.append(directive)
+    return tuple(uses), tuple(rest)
+
+
+def misplaced_adapters(negative: str) -> list[str]:
+    """A note for each adapter in a negative prompt, where it does nothing."""
+    found = [d for d in cut_directives(negative)[1] if d.name.lower() in WEIGHT_KINDS]
+    return [f"{directive.source} works in the positive prompt only and was left out." for directive in found]
+
+
+def _weight_use(directive: Directive, catalogue: Catalogue) -> AdapterUse:
+    """A1111's rules: name, text encoders' strength, network's (else the same), rank; or by name."""
+    unknown = [name for name in directive.named if name not in NAMED]
+    if unknown or len(directive.positional) > 4:
+        raise InvalidRequest(
+            f"{directive.source} has the argument {(unknown or directive.positional)[-1]!r}.",
+            "A LoRA is written <lora:name:strength>, <lora:name:text:unet>, or with te=, unet= and dyn=.",
+        )
+    values = dict(zip(("name", "te", "unet", "dyn"), directive.positional)) | dict(directive.named)
+    name = values.get("name", "")
+    text = _number(directive, values.get("te", "1"))
+    network = _number(directive, values["unet"]) if "unet" in values else text
+    rank = int(_number(directive, values["dyn"])) if "dyn" in values else None
+    if rank is not None and rank < 1:
+        raise InvalidRequest(f"{directive.source} asks for {rank} ranks.", "At least 1 is possible.")
+    return AdapterUse("lora", name, catalogue.find_file("loras", name, "LoRA"), text, network, rank)
+
+
+def _number(directive: Directive, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) <= 1000:
+        raise InvalidRequest(f"{directive.source} has the strength {text!r}.", "A number was wanted.")
+    return value
+
+
+def infotext_hashes(uses: Sequence[AdapterUse], catalogue: Catalogue) -> dict[str, str]:
+    """A1111's field that lets a reader find the files again whatever they are called."""
+    loras = {use.name: catalogue.sha256(use.file, data=True)[:HASH_LENGTH] for use in uses if use.kind == "lora"}
+    return {"Lora hashes": ", ".join(f"{name}: {digits}" for name, digits in loras.items())} if loras else {}
+
+
+class Adapters:
+    """What is attached to the loaded checkpoint. Stays attached between jobs that want the same."""
+
+    def __init__(self, model: Model):
+        self._model = model
+        modules = (model.unet, *model.text_encoders)
+        self._weights = tuple(AttachedWeights(module) for module in modules)
+        self._table: dict[str, Target] | None = None
+        self._files: OrderedDict[str, FittedWeights] = OrderedDict()
+        self._now: tuple[tuple[str, ...], ...] = ((),) * len(modules)
+
+    @property
+    def text_key(self) -> tuple[tuple[str, ...], ...]:
+        """Changes whenever the text encoders encode otherwise."""
+        return self._now[1:]
+
+    def switch(self, uses: Sequence[AdapterUse]) -> list[str]:
+        """Attach these and nothing else; what is right already stays. Returns notes on what fits nothing.
+
+        Raises IncompatibleModel for a file made for another kind of base, UnknownModel for one that is no adapter.
+        """
+        loras = [use for use in uses if use.kind == "lora"]
+        fitted = {use.file.key: self._fitted(use) for use in loras}
+        for part, weights in enumerate(self._weights):
+            active = [use for use in loras if (use.text if part else use.network)]
+            wanted = tuple(sorted(use.key for use in active))
+            if wanted == self._now[part]:
+                continue
+            self._now = (*self._now[:part], (), *self._now[part + 1 :])
+            weights.switch([_attachment(use, fitted[use.file.key], part) for use in active])
+            self._now = (*self._now[:part], wanted, *self._now[part + 1 :])
+        return [note for use in loras if (note := _note(use, fitted[use.file.key]))]
+
+    def detach(self) -> None:
+        """Take everything off."""
+        for weights in self._weights:
+            weights.detach()
+        self._now = ((),) * len(self._weights)
+
+    def _fitted(self, use: AdapterUse) -> FittedWeights:
+        from webui.adapters.names import name_table
+        from webui.adapters.weight_file import fit, read_weight_file
+
+        known = self._files.pop(use.file.key, None)
+        if known is None:
+            self._table = self._table or name_table(network_parts(self._model))
+            known = fit(read_weight_file(use.file.path, use.name), self._table, self._model.facts.label)
+        self._files[use.file.key] = known
+        if len(self._files) > KEPT_FILES:
+            self._files.popitem(last=False)
+        return known
+
+
+def network_parts(model: Model) -> list[Part]:
+    """The networks of a model as the name table wants them."""
+    from webui.adapters.names import Part, text_names
+
+    layouts = [part.layout for part in model.family.text_encoders]
+    parts = [Part(0, "unet", _shapes(model.unet))]
+    for index, (encoder, layout) in enumerate(zip(model.text_encoders, layouts, strict=True)):
+        parts.append(Part(index + 1, layout, _shapes(encoder), *text_names(index, len(layouts), layout)))
+    return parts
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
+
+
+def _attachment(use: AdapterUse, fitted: FittedWeights, part: int) -> Attachment:
+    return Attachment(use.key, fitted.changes(part, use.text if part else use.network, use.rank))
+
+
+def _note(use: AdapterUse, fitted: FittedWeights) -> str | None:
+    names = fitted.unfitting
+    if not names:
+        return None
+    shown = ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
+    return f"{use.name}: {len(names)} of its parts fit nothing in this checkpoint and were left out: {shown}."
