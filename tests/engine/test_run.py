@@ -148,6 +148,24 @@ def test_a_guidance_scale_of_one_asks_for_the_positive_prompt_alone(make, wanted
     assert [rows for _, rows, _ in told.calls] == [1, 1]
 
 
+@pytest.mark.parametrize("guidance", [Guidance(scale=12.5), Guidance(scale=7.0, start=0.5), Guidance(skip_early=0.9)])
+def test_a_cfgpp_sampler_is_always_told_the_negative_prompt(make, wanted, guidance):
+    told = Told()
+    # CFG++ counts the scale in units of 12.5, so that 12.5 is its scale of 1
+    make(wanted(sampler="Euler CFG++", steps=2, negative_prompt="mud", guidance=guidance), hooks=[told])
+    assert [rows for _, rows, _ in told.calls] == [2, 2]
+
+
+def test_a_cfgpp_sampler_divides_the_guidance_scale(make, wanted):
+    fields = {"steps": 3, "negative_prompt": "mud", "sampler": "Euler CFG++"}
+    forgetting = make(wanted("a red apple", guidance=Guidance(scale=0.0), **fields))[0].image
+    alone = make(wanted("mud", guidance=Guidance(scale=1.0), steps=3, sampler="Euler"))[0].image
+    assert difference(forgetting, alone) <= 1
+    whole = make(wanted("a red apple", guidance=Guidance(scale=12.5), steps=1, sampler="Euler CFG++"))[0].image
+    plain = make(wanted("a red apple", guidance=Guidance(scale=1.0), steps=1, sampler="Euler"))[0].image
+    assert difference(whole, plain) <= 1  # a single step down to 0 ends at the guided estimate
+
+
 def as_base64(image):
     stream = io.BytesIO()
     image.save(stream, "PNG")

@@ -108,7 +108,9 @@ def _joined_parts(pictures: Sequence[tuple[Part, ...]]) -> tuple[Part, ...]:
             parts.append(first)
             continue
         weights = tuple(part.weight for part in chosen if not isinstance(part.weight, tuple))
-        parts.append(Part(stack(repeat_to_match([part.conditioning for part in chosen])), weights))
+        joined = stack(repeat_to_match([part.conditioning for part in chosen]))
+        # one number where it can be: guidance leaves the negative prompt out for a single text of weight 1
+        parts.append(Part(joined, weights[0] if len(set(weights)) == 1 else weights))
     return tuple(parts)
 
 

@@ -24,11 +24,18 @@ class GuidedDenoiser:
     """`denoiser(x, sigma) -> denoised` [B, C, H, W]. It counts its calls: prompts change by network evaluation."""
 
     def __init__(
-        self, predictor: Predictor, positive: Prompt, negative: Prompt, guidance: Guidance, sigmas: Sequence[float]
+        self,
+        predictor: Predictor,
+        positive: Prompt,
+        negative: Prompt,
+        guidance: Guidance,
+        sigmas: Sequence[float],
+        always_negative: bool = False,
     ):
         self._predict = predictor
         self._positive, self._negative = positive, negative
         self._guidance = guidance
+        self._always_negative = always_negative
         self._rising = [-sigma for sigma in sigmas[:-1]]
         self._calls = 0
         self._last_negative: Tensor | None = None
@@ -45,15 +52,21 @@ class GuidedDenoiser:
         positive, negative = self._positive.at(evaluation), self._negative.at(evaluation)[0]
         step = min(bisect_left(self._rising, -sigma), max(0, len(self._rising) - 1))
         if not self._wants_negative(step, sigma, positive):
-            made = self._calls_for(x, sigma, [part.conditioning for part in positive])
-            self._last_negative = made[0]
-            return made[0] if len(made) == 1 else _composed(made[0], made, positive, self._guidance.scale)
+            return self._unguided(x, sigma, positive, negative)
         if self._guidance.image_scale is not None and CONCAT in negative.conditioning.extras:
             return self._edited(x, sigma, positive, negative)
         made = self._calls_for(x, sigma, [*(part.conditioning for part in positive), negative.conditioning])
         base, texts = made[-1], made[:-1]
         self._last_negative = base
         return self._rescaled(base, texts, positive)
+
+    def _unguided(self, x: Tensor, sigma: float, positive: Sequence[Part], negative: Part) -> Tensor:
+        """The positive prompt alone; the first text stands for the negative one (A1111). CFG++ still gets the real."""
+        asked = [part.conditioning for part in positive]
+        made = self._calls_for(x, sigma, [*asked, negative.conditioning] if self._always_negative else asked)
+        texts = made[: len(asked)]
+        self._last_negative = made[-1] if self._always_negative else texts[0]
+        return texts[0] if len(texts) == 1 else _composed(texts[0], texts, positive, self._guidance.scale)
 
     def _wants_negative(self, step: int, sigma: float, positive: Sequence[Part]) -> bool:
         guidance = self._guidance
@@ -113,11 +126,18 @@ def _column(weight: float | tuple[float, ...], like: Tensor) -> float | Tensor:
 
 
 def guided(
-    predictor: Predictor, positive: Prompt, negative: Prompt, guidance: Guidance, sigmas: Sequence[float]
+    predictor: Predictor,
+    positive: Prompt,
+    negative: Prompt,
+    guidance: Guidance,
+    sigmas: Sequence[float],
+    *,
+    always_negative: bool = False,
 ) -> GuidedDenoiser:
     """The denoiser of a run over `sigmas` (N + 1 falling floats).
 
     A guidance scale of 1 leaves the negative prompt out, and so do the guidance interval, "skip early" and the smallest
-    sigma where they apply.
+    sigma where they apply. With `always_negative` (samplers with the fact `needs_negative`) it is computed there too,
+    for `last_negative` only: the estimate stays the same.
     """
-    return GuidedDenoiser(predictor, positive, negative, guidance, sigmas)
+    return GuidedDenoiser(predictor, positive, negative, guidance, sigmas, always_negative)

@@ -172,9 +172,11 @@ def _run_sampler(
     """The sampling loop, with the hooks around and after every step."""
     settings = given.plan.passes[number].settings
     sampler = SAMPLERS.find(settings.sampler)
-    # CFG++ samplers count the guidance scale in other units.
+    # CFG++ samplers count the guidance scale in other units, and want the negative estimate whatever the scale is.
     scale = settings.guidance.scale * sampler.facts.get("guidance_multiplier", 1.0)
-    denoiser = guided(predictor, *prompts, replace(settings.guidance, scale=scale), start.sigmas)
+    guidance = replace(settings.guidance, scale=scale)
+    needed = bool(sampler.facts.get("needs_negative"))
+    denoiser = guided(predictor, *prompts, guidance, start.sigmas, always_negative=needed)
 
     def on_step(info: StepInfo) -> None:
         given.report.step_done()
