@@ -156,9 +156,10 @@ def slerp(first: Tensor, second: Tensor, share: float) -> Tensor:
         return torch.lerp(first, second, share)
     angle = dot.clamp(-1, 1).acos()
     sine = angle.sin()
-    return (((1 - share) * angle).sin() / sine).unsqueeze(1) * first + ((share * angle).sin() / sine).unsqueeze(
-        1
-    ) * second
+    weights = ((1 - share) * angle).sin() / sine, (share * angle).sin() / sine
+    made = weights[0].unsqueeze(1) * first + weights[1].unsqueeze(1) * second
+    # columns in one line, as all are in a picture of a single row, have no arc
+    return torch.where(sine.unsqueeze(1) > 1e-4, made, torch.lerp(first, second, share))
 
 
 def pasted(small: Tensor, whole: Tensor) -> Tensor:
