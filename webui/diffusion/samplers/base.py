@@ -156,8 +156,8 @@ def split_by_ratio(law: NoisingLaw, sigma: float, target: float, eta: float) -> 
     """Cut a step in two by DDIM's rule in sigma / signal, which holds for every law (see `ancestral_down`)."""
     if eta == 0 or target == 0:
         return Split(target, 1.0, 0.0)
-    ratios = (math.exp(-law.half_log_snr(level)) for level in (sigma, target))
-    down = ancestral_down(*ratios, eta)
+    here, there = (math.exp(-law.half_log_snr(level)) for level in (sigma, target))
+    down = ancestral_down(here, there, eta)
     return _split(law, law.from_half_log_snr(-math.log(down)) if down > 0 else 0.0, target)
 
 
