@@ -15,9 +15,9 @@ X = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
 CAT, DOG, HAT, NO = 1.0, 2.0, -3.0, 0.25  # a text is one number
 
 
-def text(value: float, tokens: int = 2, **extras: Tensor) -> Conditioning:
+def text(value: float) -> Conditioning:
     """A conditioning whose every token holds `value`."""
-    return Conditioning(torch.full((1, tokens, 3), value), torch.full((1, 5), value), extras)
+    return Conditioning(torch.full((1, 2, 3), value), torch.full((1, 5), value))
 
 
 def estimate(x: Tensor, value: float) -> Tensor:
@@ -48,7 +48,7 @@ def prompt(*parts: tuple[float, float]) -> Prompt:
 
 
 def one(value: float, **extras: Tensor) -> Prompt:
-    return Prompt.constant(text(value, **extras))
+    return Prompt.constant(text(value).with_extras(**extras))
 
 
 def denoiser(

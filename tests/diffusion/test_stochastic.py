@@ -18,6 +18,7 @@ from webui.request import SamplerOptions
 LAWS: dict[str, NoisingLaw] = {"discrete": DiscreteLaw(), "flow": FlowLaw()}
 MEAN, SPREAD = 0.8, 0.5
 SHAPE = (1, 64, 64)  # 4,096 independent numbers
+PLAIN = SamplerOptions()
 HIGH, LOW = 12.0, 0.02  # noise over signal
 
 
@@ -46,9 +47,9 @@ def problem(law: NoisingLaw, steps: int) -> tuple[Callable[[Tensor, float], Tens
     return denoise, data * law.signal(sigmas[0]) + noise[1] * sigmas[0], [*sigmas, 0.0]
 
 
-def sampled(name: str, law: NoisingLaw, steps: int, seed: int = 1, **options: float) -> Tensor:
+def sampled(name: str, law: NoisingLaw, steps: int, seed: int = 1, options: SamplerOptions = PLAIN) -> Tensor:
     denoise, x, sigmas = problem(law, steps)
-    return SAMPLERS[name](denoise, x, sigmas, Run(law, NoiseSource([seed], SHAPE), SamplerOptions(**options)))
+    return SAMPLERS[name](denoise, x, sigmas, Run(law, NoiseSource([seed], SHAPE), options))
 
 
 STOCHASTIC = [entry.name for entry in SAMPLERS if entry.facts.get("stochastic") and entry.name != "LCM"]
@@ -97,7 +98,7 @@ def test_eta_0_draws_no_noise(name: str, law: str) -> None:
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("name", [*STOCHASTIC, "LCM"])
 def test_without_its_noise_a_sampler_does_not_depend_on_the_seed(name: str, law: str) -> None:
-    first, second = (sampled(name, LAWS[law], 20, seed, s_noise=0.0) for seed in (1, 2))
+    first, second = (sampled(name, LAWS[law], 20, seed, options=SamplerOptions(s_noise=0.0)) for seed in (1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, sampled(name, LAWS[law], 20, 1))
 
@@ -110,12 +111,14 @@ def test_euler_a_without_its_noise_goes_to_the_lower_level_only() -> None:
         up = target * math.sqrt(max(0.0, sigma**2 - target**2)) / sigma
         down = math.sqrt(target**2 - up**2)
         x = x + (x - denoise(x, sigma)) / sigma * (down - sigma)
-    torch.testing.assert_close(sampled("Euler a", law, 12, s_noise=0.0), x, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        sampled("Euler a", law, 12, options=SamplerOptions(s_noise=0.0)), x, atol=1e-4, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", ["Euler", "Heun", "DPM2"])
 def test_churn_keeps_the_mean_and_the_spread(name: str) -> None:
-    made = sampled(name, LAWS["discrete"], 60, s_churn=20.0)
+    made = sampled(name, LAWS["discrete"], 60, options=SamplerOptions(s_churn=20.0))
     assert not torch.equal(made, sampled(name, LAWS["discrete"], 60))
     assert float(made.mean()) == pytest.approx(MEAN, abs=0.035)
     assert float(made.std()) == pytest.approx(SPREAD, abs=0.042)
