@@ -1,4 +1,4 @@
-"""Adapters in prompts (`<lora:name:…>`, `<lyco:…>`): the files that they name, and what is attached now."""
+"""Adapters in prompts (`<lora:…>`, `<lyco:…>`, `<hypernet:…>`): the files that they name, and what is attached now."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from webui.adapters.names import Part, Target
     from webui.adapters.weight_file import FittedWeights
     from webui.families import Model
+    from webui.nn.hooks import BlockHooks
 
 WEIGHT_KINDS = ("lora", "lyco")
+HYPERNETWORK = "hypernet"
 NAMED = ("te", "unet", "dyn")
 KEPT_FILES = 32  # fitted files that stay open; they are mapped, not copied
 SHOWN = 5  # names of layers in a note
@@ -33,7 +35,7 @@ class AdapterUse:
     `rank` limits it to its first ranks ("dyn").
     """
 
-    kind: str  # "lora"
+    kind: str  # "lora" or "hypernet"
     name: str  # as the prompt says
     file: CheckpointFile
     text: float
@@ -58,6 +60,8 @@ def adapter_uses(
     for directive in directives:
         if directive.name.lower() in WEIGHT_KINDS:
             uses.append(_weight_use(directive, catalogue))
+        elif directive.name.lower() == HYPERNETWORK:
+            uses.append(_hypernetwork_use(directive, catalogue))
         else:
             rest.append(directive)
     return tuple(uses), tuple(rest)
@@ -65,7 +69,7 @@ def adapter_uses(
 
 def misplaced_adapters(negative: str) -> list[str]:
     """A note for each adapter in a negative prompt, where it does nothing."""
-    found = [d for d in cut_directives(negative)[1] if d.name.lower() in WEIGHT_KINDS]
+    found = [d for d in cut_directives(negative)[1] if d.name.lower() in (*WEIGHT_KINDS, HYPERNETWORK)]
     return [f"{directive.source} works in the positive prompt only and was left out." for directive in found]
 
 
@@ -85,6 +89,15 @@ def _weight_use(directive: Directive, catalogue: Catalogue) -> AdapterUse:
     if rank is not None and rank < 1:
         raise InvalidRequest(f"{directive.source} asks for {rank} ranks.", "At least 1 is possible.")
     return AdapterUse("lora", name, catalogue.find_file("loras", name, "LoRA"), text, network, rank)
+
+
+def _hypernetwork_use(directive: Directive, catalogue: Catalogue) -> AdapterUse:
+    if directive.named or len(directive.positional) > 2:
+        wanted = "A hypernetwork is written <hypernet:name:strength>."
+        raise InvalidRequest(f"{directive.source} has arguments that mean nothing.", wanted)
+    name, *strength = directive.positional
+    file = catalogue.find_file("hypernetworks", name, "hypernetwork")
+    return AdapterUse(HYPERNETWORK, name, file, 0.0, _number(directive, strength[0] if strength else "1"))
 
 
 def _number(directive: Directive, text: str) -> float:
@@ -107,12 +120,22 @@ class Adapters:
     """What is attached to the loaded checkpoint. Stays attached between jobs that want the same."""
 
     def __init__(self, model: Model):
+        from webui.nn.hooks import NO_HOOKS
+
+        self._none = NO_HOOKS
         self._model = model
         modules = (model.unet, *model.text_encoders)
         self._weights = tuple(AttachedWeights(module) for module in modules)
+        self._hooks: BlockHooks = NO_HOOKS
+        self._hooked: tuple[str, ...] = ()
         self._table: dict[str, Target] | None = None
         self._files: OrderedDict[str, FittedWeights] = OrderedDict()
         self._now: tuple[tuple[str, ...], ...] = ((),) * len(modules)
+
+    @property
+    def block_hooks(self) -> BlockHooks:
+        """What hypernetworks do inside the network's attentions, the first of the prompt first."""
+        return self._hooks
 
     @property
     def text_key(self) -> tuple[tuple[str, ...], ...]:
@@ -134,6 +157,7 @@ class Adapters:
             self._now = (*self._now[:part], (), *self._now[part + 1 :])
             weights.switch([_attachment(use, fitted[use.file.key], part) for use in active])
             self._now = (*self._now[:part], wanted, *self._now[part + 1 :])
+        self._switch_hooks([use for use in uses if use.kind == HYPERNETWORK and use.network])
         return [note for use in loras if (note := _note(use, fitted[use.file.key]))]
 
     def detach(self) -> None:
@@ -141,6 +165,22 @@ class Adapters:
         for weights in self._weights:
             weights.detach()
         self._now = ((),) * len(self._weights)
+        self._hooks, self._hooked = self._none, ()
+
+    def _switch_hooks(self, uses: Sequence[AdapterUse]) -> None:
+        from webui.adapters.hypernetwork import read_hypernetwork
+
+        wanted = tuple(use.key for use in uses)
+        if wanted == self._hooked:
+            return
+        self._hooks, self._hooked = self._none, ()
+        model, hooks = self._model, self._none
+        widths = {shape[1] for name, shape in _shapes(model.unet).items() if name.endswith("attn1.to_k.weight")}
+        for use in uses:
+            network = read_hypernetwork(use.file.path, use.name)
+            network.check(widths, model.facts.context_width, model.facts.label)
+            hooks = hooks + network.hooks(use.network, model.device, model.unet.compute_dtype or model.dtype)
+        self._hooks, self._hooked = hooks, wanted
 
     def _fitted(self, use: AdapterUse) -> FittedWeights:
         from webui.adapters.names import name_table

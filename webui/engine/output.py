@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from webui.engine.adapters import infotext_hashes
+from webui.engine import adapters, embeddings
 from webui.engine.extensions import Extensions
 from webui.engine.plan import PicturePlan, Plan, picture_request
 from webui.engine.session import Session
@@ -45,7 +45,8 @@ def infotext_facts(plan: Plan, session: Session, picture: PicturePlan) -> dict[s
     facts: dict[str, Any] = {"Model hash": session.catalogue.sha256(plan.checkpoint)[:10]}
     if plan.vae is not None:
         facts["VAE hash"] = session.catalogue.sha256(plan.vae)[:10]
-    facts |= infotext_hashes(picture.adapters, session.catalogue)
+    facts |= adapters.infotext_hashes(picture.adapters, session.catalogue)
+    facts |= embeddings.infotext_hashes(picture.embeddings, session.catalogue)
     return facts | session.extensions.infotext_fields(plan.request.extensions)
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from webui.engine.adapters import AdapterUse, adapter_uses, misplaced_adapters
 from webui.engine.catalogue import Catalogue, CheckpointFile, conflicting_hash
+from webui.engine.embeddings import EmbeddingUse, embedding_uses
 from webui.engine.extensions import DIRECTIVES, Extensions
 from webui.engine.hooks import HookChain, begin_job
 from webui.engine.memory import GIBIBYTE, MemoryEstimate, available_memory, estimate
-from webui.engine.prompts import PromptSpan, carry_out_directives, negative_spans, positive_spans
+from webui.engine.prompts import PromptSpan, carry_out_directives, negative_spans, positive_spans, texts_of
 from webui.errors import InvalidRequest
 from webui.extend import PromptText
 from webui.families.vae import doubt, sidecar_vae
@@ -56,6 +57,7 @@ class PicturePlan:
     positive: tuple[tuple[PromptSpan, ...], ...]
     negative: tuple[tuple[PromptSpan, ...], ...]
     adapters: tuple[AdapterUse, ...] = ()
+    embeddings: tuple[EmbeddingUse, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def make_plan(
         words = apply_styles(*words, request.styles, catalogue.styles())
     size = request.batch_size
     pictures = [
-        _picture(request, words, passes, hooks, index, warnings, catalogue) for index in range(request.count * size)
+        _picture(request, words, passes, hooks, index, warnings, catalogue, facts)
+        for index in range(request.count * size)
     ]
     needs = _memory(checkpoint, passes, size)
     return Plan(
@@ -182,6 +185,7 @@ def _picture(
     index: int,
     warnings: list[str],
     catalogue: Catalogue,
+    facts: ModelFacts,
 ) -> PicturePlan:
     # A1111: with a variation all pictures share the seed and differ in the variation seed.
     seed = request.seed + (0 if request.variation_strength else index)
@@ -197,7 +201,11 @@ def _picture(
         counts = (first, steps) if number else (steps, None)
         positive.append(positive_spans(prompt.positive, *counts))
         negative.append(negative_spans(prompt.negative, *counts))
-    return PicturePlan(index, seed, request.variation_seed + index, tuple(positive), tuple(negative), adapters)
+    texts = list(texts_of(*positive, *negative))
+    embeddings, notes = embedding_uses(texts, request.emphasis, catalogue, facts, adapters)
+    warnings.extend(notes)
+    seeds = seed, request.variation_seed + index
+    return PicturePlan(index, *seeds, tuple(positive), tuple(negative), adapters, embeddings)
 
 
 def picture_request(plan: Plan, picture: PicturePlan) -> GenerationRequest:

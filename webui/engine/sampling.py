@@ -117,7 +117,7 @@ def _picture_prompts(given: Surroundings, picture: PicturePlan, number: int) -> 
     wanted = list(dict.fromkeys((text, flag) for spans, flag in sides for span in spans for text, _ in span.parts))
     texts, flags = zip(*wanted, strict=True)
     step, request = given.plan.passes[number].settings, given.plan.request
-    encoded = given.session.conditionings(texts, flags, request, (step.width, step.height))
+    encoded = given.session.conditionings(texts, flags, request, (step.width, step.height), picture.embeddings)
     edit = given.plan.hooks.edit_conditioning
     found = {key: edit(made, *key) for key, made in zip(wanted, encoded, strict=True)}
     positive, negative = (_prompt(spans, flag, found) for spans, flag in sides)
@@ -135,7 +135,9 @@ def _prompt(spans: Sequence[PromptSpan], negative: bool, found: dict[tuple[str, 
 
 def _predictor(given: Surroundings, law: NoisingLaw) -> Predictor:
     """The network inside the hooks; every call first asks whether anybody wants it to stop."""
-    network = network_predictor(given.session.model, law, given.plan.hooks.block_hooks())
+    network = network_predictor(
+        given.session.model, law, given.session.adapters.block_hooks + given.plan.hooks.block_hooks()
+    )
 
     def predict(x: Tensor, sigma: float, conditioning: Conditioning) -> Tensor:
         heed(given.control)

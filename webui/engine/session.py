@@ -13,6 +13,7 @@ from webui import families
 from webui.engine.adapters import Adapters
 from webui.engine.catalogue import Catalogue, CheckpointFile, open_catalogue
 from webui.engine.conditioning import ConditioningCache
+from webui.engine.embeddings import EmbeddingUse
 from webui.engine.extensions import Extensions
 from webui.engine.memory import release
 from webui.engine.preview import Painter, latent_colours
@@ -113,16 +114,29 @@ class Session:
         return self._adapters
 
     def conditionings(
-        self, texts: Sequence[str], negative: Sequence[bool], request: GenerationRequest, size: tuple[int, int]
+        self,
+        texts: Sequence[str],
+        negative: Sequence[bool],
+        request: GenerationRequest,
+        size: tuple[int, int],
+        embeddings: Sequence[EmbeddingUse] = (),
     ) -> tuple[Conditioning, ...]:
         """Each text encoded, with equal numbers of chunks; remembered across jobs. `size`: width, height in pixels."""
         model = self.model
         assert self.checkpoint is not None
         settings = (request.clip_skip, request.emphasis, request.comma_backtrack, size)
-        key = (self.checkpoint.key, self.adapters.text_key, *settings, tuple(texts), tuple(negative))
+        key = (
+            self.checkpoint.key,
+            self.adapters.text_key,
+            tuple(use.key for use in embeddings),
+            *settings,
+            tuple(texts),
+            tuple(negative),
+        )
 
         def encode() -> Sequence[Conditioning]:
-            return model.family.encode(model, list(texts), *settings, negative=list(negative))
+            vectors = {use.name: use.read() for use in embeddings}
+            return model.family.encode(model, list(texts), *settings, negative=list(negative), embeddings=vectors)
 
         return self._conditionings.get(key, encode)
 

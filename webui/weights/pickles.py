@@ -122,14 +122,14 @@ def _walk(path: Path, value: Any, prefix: str = "", depth: int = 0) -> Iterator[
             continue
         if isinstance(value, Inert) and value.name == "ParameterDict" and isinstance(value.state, dict):
             value = value.state.get("_parameters")
-        if depth >= MAXIMUM_DEPTH or not isinstance(value, dict | list):
+        if depth >= MAXIMUM_DEPTH or not isinstance(value, dict | list | tuple):
             continue
         items = value.items() if isinstance(value, dict) else enumerate(value)
         inner = [
             (f"{prefix}.{key}" if prefix else str(key), entry, depth + 1)
             for key, entry in items
             if isinstance(key, str | int)
-            and isinstance(entry, StoredTensor | dict | list | Inert)
+            and isinstance(entry, StoredTensor | dict | list | tuple | Inert)
             and key not in PASSENGERS
         ]
         pending.extend(reversed(inner))
