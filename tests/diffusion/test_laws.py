@@ -137,7 +137,7 @@ def test_what_epsilon_v_and_sample_networks_return() -> None:
 
 
 def test_v_networks_are_read_as_diffusers_reads_them() -> None:
-    scheduler = diffusers.DDIMScheduler(**BETAS, beta_schedule="scaled_linear")
+    scheduler: Any = diffusers.DDIMScheduler(**BETAS, beta_schedule="scaled_linear")
     output = torch.tanh(LATENTS * 2)
     for level in (0, 400, 999):
         sigma = DiscreteLaw("v").sigmas[level]
@@ -153,7 +153,7 @@ def test_v_networks_are_read_as_diffusers_reads_them() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of diffusers, about numpy
 @pytest.mark.parametrize("spacing", ["scaled_linear", "linear"])
 def test_sigmas_are_those_of_diffusers(spacing: str) -> None:
-    scheduler = diffusers.EulerDiscreteScheduler(**BETAS, beta_schedule=spacing)
+    scheduler: Any = diffusers.EulerDiscreteScheduler(**BETAS, beta_schedule=spacing)
     alphas = scheduler.alphas_cumprod.double().tolist()
     wanted = [math.sqrt((1 - alpha) / alpha) for alpha in alphas]
     made = DiscreteLaw(spacing=spacing).sigmas
@@ -171,7 +171,8 @@ def test_the_known_ends_of_stable_diffusion() -> None:
 
 
 def test_timesteps_between_levels_are_those_of_euler_discrete() -> None:
-    law, scheduler = DiscreteLaw(), diffusers.EulerDiscreteScheduler(**BETAS, beta_schedule="scaled_linear")
+    law = DiscreteLaw()
+    scheduler: Any = diffusers.EulerDiscreteScheduler(**BETAS, beta_schedule="scaled_linear")
     logs = np.log(np.array(law.sigmas))
     for sigma in inner_sigmas(law):
         assert law.timestep(sigma) == pytest.approx(float(scheduler._sigma_to_t(np.array([sigma]), logs)[0]), abs=1e-6)
@@ -202,7 +203,7 @@ def test_cumulated_alphas_are_products() -> None:
 def test_edm_networks_are_read_as_diffusers_reads_them(prediction: str) -> None:
     data, kind = (0.5, "epsilon") if prediction == "epsilon" else (1.0, "v_prediction")
     law = EdmLaw(sigma_data=data, prediction=prediction)
-    scheduler = diffusers.EDMEulerScheduler(sigma_data=data, prediction_type=kind)
+    scheduler: Any = diffusers.EDMEulerScheduler(sigma_data=data, prediction_type=kind)
     output = torch.tanh(LATENTS * 2)
     for sigma in (0.01, 0.7, 30.0):
         x = LATENTS * data + sigma * NOISE
@@ -214,7 +215,7 @@ def test_edm_networks_are_read_as_diffusers_reads_them(prediction: str) -> None:
 
 @pytest.mark.parametrize("shift", [0.5, 1.0, 3.0, 6.0])
 def test_shifted_sigmas_are_those_of_flow_match_euler(shift: float) -> None:
-    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift)
+    scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift)
     assert FlowLaw(shift).sigmas[::-1] == pytest.approx(scheduler.sigmas.tolist(), rel=1e-6)
     assert [FlowLaw(shift).timestep(s) for s in FlowLaw(shift).sigmas[::-1]] == pytest.approx(
         scheduler.timesteps.tolist(), rel=1e-6
@@ -222,7 +223,7 @@ def test_shifted_sigmas_are_those_of_flow_match_euler(shift: float) -> None:
 
 
 def test_mu_shifts_as_flow_match_euler_does() -> None:
-    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
     law = FlowLaw(mu=0.8)
     for time in (0.1, 0.5, 0.9):
         assert law.at(time * 1000 - 1) == pytest.approx(float(scheduler.time_shift(0.8, 1.0, torch.tensor(time))))

@@ -67,7 +67,7 @@ def schedule(name: str, steps: int, law: NoisingLaw = DISCRETE, **options: float
 
 
 def between(name: str, steps: int, **options: float) -> list[float]:
-    return schedule(name, steps, sigma_min=LOW, sigma_max=HIGH, **options)
+    return schedule(name, steps, DISCRETE, sigma_min=LOW, sigma_max=HIGH, **options)
 
 
 @pytest.mark.parametrize("law", LAWS)
