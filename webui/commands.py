@@ -202,7 +202,7 @@ def list_models(paths: Paths, as_json: bool) -> int:
 
 
 def inspect_model(file: Path, as_json: bool) -> int:
-    """Print what one file holds, read off its header alone. The exit code is 1 if no family can load it."""
+    """Print what one file holds, read off its header alone. The exit code is 1 if nothing here can use it."""
     from webui import families
     from webui.weights.header import read_header
 
@@ -225,12 +225,14 @@ def inspect_model(file: Path, as_json: bool) -> int:
             "parts": list(facts.parts),
         }
     except EmulsionError as error:
-        described["problem"] = str(error)
+        from webui.adapters.inspection import describe
+
+        described |= describe(header) or {"problem": str(error)}
     if as_json:
         print(json.dumps(described, ensure_ascii=False, indent=1))
     else:
         for name, value in described.items():
             if isinstance(value, dict):
                 value = ", ".join(f"{key}: {inner}" for key, inner in value.items()) or "none"
-            print(f"{name.replace('_', ' '):12} {', '.join(value) if isinstance(value, list) else value}")
+            print(f"{name.replace('_', ' '):12} {(', '.join(value) or 'none') if isinstance(value, list) else value}")
     return 1 if "problem" in described else 0

@@ -7,13 +7,17 @@ from collections.abc import Callable
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from webui.api import generate, listings
+from webui.api import adapters, generate, listings
 from webui.api.context import Context
 from webui.api.door import Door, HostNames
 from webui.api.login import Accounts, Login
 from webui.api.problems import add_handlers
 
-ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (generate.make_router, listings.make_router)
+ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
+    generate.make_router,
+    listings.make_router,
+    adapters.make_router,
+)
 
 
 def make_application(context: Context) -> FastAPI:
