@@ -49,7 +49,7 @@ def stub_network(session: Session) -> None:
     def predict(x: Tensor, *others: object) -> Tensor:
         return x
 
-    session.model.unet.forward = predict  # type: ignore[method-assign]
+    session.model.unet.forward = predict  # type: ignore[method-assign, assignment]
 
 
 def sampling(session: Session, sampler: str, size: int, previews: bool) -> Callable[[], object]:

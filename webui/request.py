@@ -150,6 +150,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def check(request: GenerationRequest) -> GenerationRequest:
     """Refuse values no model could serve, before any work. Returns the request unchanged."""
+
     def bound(name: str, value: float, low: float, high: float) -> None:
         if not low <= value <= high:
             raise InvalidRequest(f"{name} is {value:g}.", f"It must be from {low:g} to {high:g}.")

@@ -34,8 +34,12 @@ class Drawings:
         styles = (*profile.taught_styles, HELD_OUT_STYLE)
         concepts = set(profile.taught_concepts or self.concepts)
         kept = [i for i, c in enumerate(self.concepts) if c in concepts and self.styles[i] in styles]
-        chosen = ([values[i] for i in kept] for values in (self.concepts, self.styles, self.keywords))
-        return Drawings(self.rgba[kept], *chosen)
+        return Drawings(
+            self.rgba[kept],
+            [self.concepts[i] for i in kept],
+            [self.styles[i] for i in kept],
+            [self.keywords[i] for i in kept],
+        )
 
     def indices(self, which: str) -> list[int]:
         """Positions of `seen`, `held out` (pairs) or `lora` (the held-out style) drawings."""
