@@ -70,6 +70,25 @@ def test_switching_leaves_nothing_of_the_former_set(network):
     assert network[0].weight is before
 
 
+def test_a_switch_takes_the_memory_of_the_former_set_and_nothing_of_its_numbers(network):
+    base = network[0].weight.detach().clone()
+    weights = AttachedWeights(network)
+    weights.switch([adding("a", "0.weight", 1.0)])
+    place = network[0].weight.data_ptr()
+    weights.switch([adding("b", "0.weight", 2.0)])
+    assert network[0].weight.data_ptr() == place
+    assert torch.equal(network[0].weight.detach(), base + 2.0)
+
+
+def test_a_failing_switch_leaves_the_base(network):
+    before = network[0].weight
+    weights = AttachedWeights(network)
+    weights.switch([adding("a", "0.weight", 1.0)])
+    with pytest.raises(IncompatibleModel):
+        weights.switch([adding("b", "0.weight", 2.0), adding("c", "0.bias", torch.ones(3))])
+    assert network[0].weight is before
+
+
 def test_a_failure_inside_detaches_too(network):
     parameter = network[0].weight
     with pytest.raises(ZeroDivisionError), attached(network, [adding("a", "0.weight", 1.0)]):

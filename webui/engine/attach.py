@@ -40,6 +40,7 @@ class AttachedWeights:
     def __init__(self, module: nn.Module):
         self._module = module
         self._originals: dict[str, nn.Parameter] = {}
+        self._merged: dict[str, nn.Parameter] = {}  # what stands in their place
 
     def switch(self, attachments: Sequence[Attachment]) -> None:
         """Take off what is attached and attach these.
@@ -47,6 +48,7 @@ class AttachedWeights:
         Raises IncompatibleModel for a weight that the network does not have or a change of another shape; then
         nothing is attached.
         """
+        former = self._merged
         self.detach()
         parameters = dict(self._module.named_parameters())
         changes: dict[str, list[Change]] = {}
@@ -57,8 +59,9 @@ class AttachedWeights:
                         message = f"{attachment.name} changes {name}, which this checkpoint does not have."
                         raise IncompatibleModel(message)
                     changes.setdefault(name, []).extend(some)
-            for name, some in changes.items():
-                self._put(name, _changed(name, parameters[name], some), parameters[name])
+            former = {name: merged for name, merged in former.items() if name in changes}
+            for name, some in changes.items():  # in the memory of the former set: fresh pages cost more than the sums
+                self._put(name, _changed(name, parameters[name], some, former.pop(name, None)), parameters[name])
         except BaseException:
             self.detach()
             raise
@@ -68,14 +71,12 @@ class AttachedWeights:
         for name, original in self._originals.items():
             holder, leaf = _holder(self._module, name)
             setattr(holder, leaf, original)
-        self._originals = {}
+        self._originals, self._merged = {}, {}
 
-    def _put(self, name: str, changed: Tensor, original: nn.Parameter) -> None:
-        from torch import nn
-
+    def _put(self, name: str, changed: nn.Parameter, original: nn.Parameter) -> None:
         holder, leaf = _holder(self._module, name)
-        self._originals[name] = original
-        setattr(holder, leaf, nn.Parameter(changed, requires_grad=False))
+        self._originals[name], self._merged[name] = original, changed
+        setattr(holder, leaf, changed)
 
 
 @contextmanager
@@ -89,12 +90,15 @@ def attached(module: nn.Module, attachments: Sequence[Attachment]) -> Iterator[N
         weights.detach()
 
 
-def _changed(name: str, base: nn.Parameter, changes: Sequence[Change]) -> Tensor:
+def _changed(name: str, base: nn.Parameter, changes: Sequence[Change], memory: nn.Parameter | None) -> nn.Parameter:
+    """The changed weight, written into `memory` where there is some."""
     import torch
 
     with torch.no_grad():
+        merged = torch.empty_like(base) if memory is None else memory.detach()
         plain = base.detach().float()
-        total = plain.clone()
+        total = merged if merged.dtype == torch.float32 else torch.empty_like(plain)
+        total.copy_(plain)
         for change in changes:
             try:
                 change(total, plain)
@@ -103,7 +107,9 @@ def _changed(name: str, base: nn.Parameter, changes: Sequence[Change]) -> Tensor
                     raise
                 found = f"A change of {name} has another shape than its {list(base.shape)}."
                 raise IncompatibleModel(found) from error
-        return total.to(base.dtype)
+        if total is not merged:
+            merged.copy_(total)
+        return torch.nn.Parameter(merged, requires_grad=False)
 
 
 def _holder(module: nn.Module, name: str) -> tuple[nn.Module, str]:
