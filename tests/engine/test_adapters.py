@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tests.adapters.files import LAYERS, lora_tensors, write_lora
-from webui.engine.adapters import Adapters, AdapterUse, adapter_uses
+from webui.engine.adapters import Adapters, AdapterUse, adapter_uses, with_present_names
+from webui.engine.output import read_request
 from webui.engine.plan import make_plan
 from webui.errors import IncompatibleModel, InvalidRequest, NotFound, UnknownModel
 from webui.text.directives import cut_directives
@@ -233,3 +234,24 @@ def test_a_plan_with_an_unknown_lora_fails_before_any_work(session, wanted, lora
 def test_a_lora_in_the_negative_prompt_is_told_of(session, wanted, loras):
     plan = make_plan(dataclasses.replace(wanted(), negative_prompt="<lora:film:1>"), session.catalogue)
     assert any("positive prompt only" in warning for warning in plan.warnings)
+
+
+def test_a_picture_finds_its_lora_after_it_was_renamed(make, wanted, loras, session):
+    write_lora(loras / "before.safetensors", {"sshs_model_hash": "0123456789abcdef"}, seed=9)
+    result = make(wanted("a red apple <lora:before:0.5>", save=False))[0]
+    digits = session.catalogue.sha256(session.catalogue.find_file("loras", "before", "LoRA"), data=True)[:12]
+    fields = {"Lora hashes": f"before: {digits}"}
+    assert with_present_names("<lora:before:0.5>", fields, session.catalogue) == "<lora:before:0.5>"
+    (loras / "before.safetensors").rename(loras / "after.safetensors")
+    session.catalogue.refresh()
+    session.catalogue.sha256(session.catalogue.find_file("loras", "after", "LoRA"), data=True)
+    request, _ = read_request(result.infotext, session.extensions, session.catalogue)
+    assert request.prompt == "a red apple <lora:after:0.5>"
+    noted = {"Lora hashes": "other: 0123456789ab"}
+    assert with_present_names("<lyco:other:1> <lora:others:1>", noted, session.catalogue).startswith("<lyco:after:1>")
+
+
+def test_a_lora_that_is_nowhere_keeps_its_name(session, loras):
+    assert (
+        with_present_names("<lora:gone:1>", {"Lora hashes": "gone: abcdefabcdef"}, session.catalogue) == "<lora:gone:1>"
+    )

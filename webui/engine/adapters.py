@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from webui.engine.attach import AttachedWeights, Attachment
 from webui.engine.catalogue import Catalogue, CheckpointFile
-from webui.errors import InvalidRequest
+from webui.errors import InvalidRequest, NotFound
 from webui.text.directives import Directive, cut_directives
 
 if TYPE_CHECKING:
@@ -114,6 +115,24 @@ def infotext_hashes(uses: Sequence[AdapterUse], catalogue: Catalogue) -> dict[st
     """A1111's field that lets a reader find the files again whatever they are called."""
     loras = {use.name: catalogue.sha256(use.file, data=True)[:HASH_LENGTH] for use in uses if use.kind == "lora"}
     return {"Lora hashes": ", ".join(f"{name}: {digits}" for name, digits in loras.items())} if loras else {}
+
+
+def with_present_names(prompt: str, fields: Mapping[str, str], catalogue: Catalogue) -> str:
+    """A prompt from an infotext with the LoRAs that are called otherwise here under their present names.
+
+    Those are known by their hashes: of files that were used here, or that carry the hash in their metadata.
+    """
+    for entry in fields.get("Lora hashes", "").split(","):
+        name, _, digits = (part.strip() for part in entry.rpartition(":"))
+        if not name or any(name.casefold() == file.stem.casefold() for file in catalogue.files("loras")):
+            continue
+        try:
+            found = catalogue.find_file("loras", digits, "LoRA").stem
+        except NotFound:
+            continue  # the plan will say so, with close names
+        for before in set(re.findall(rf"<(?:lora|lyco):{re.escape(name)}(?=[:>])", prompt, re.IGNORECASE)):
+            prompt = prompt.replace(before, before[: before.index(":") + 1] + found)
+    return prompt
 
 
 class Adapters:

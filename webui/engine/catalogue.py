@@ -143,7 +143,8 @@ class Catalogue:
         if not re.fullmatch(r"[0-9a-fA-F]{6,64}", digits):
             return None
         known = ((file, self._hashes.get(file.key + DATA, "")) for file in files)
-        return next((file for file, found in known if found.startswith(digits.lower())), None)
+        found = next((file for file, whole in known if whole.startswith(digits.lower())), None)
+        return found or _by_metadata("sshs_model_hash", lambda said: said.startswith(digits.lower()), files)
 
     def file(self, path: Path) -> CheckpointFile:
         """The facts of a file that need not be in any list."""
@@ -239,16 +240,21 @@ def _not_found(wanted: str, bare: str, files: Sequence[CheckpointFile], kind: st
 
 def _trained_as(name: str, files: Sequence[CheckpointFile]) -> CheckpointFile | None:
     """The file whose trainer was told to call it so."""
+    return _by_metadata("ss_output_name", lambda said: said.casefold() == name.casefold(), files)
+
+
+def _by_metadata(key: str, fits: Callable[[str], bool], files: Sequence[CheckpointFile]) -> CheckpointFile | None:
+    """The first file in whose metadata the key has a value that fits."""
     from webui.weights.header import read_header
 
     for file in files:
         if file.path.suffix.lower() != ".safetensors":
             continue
         try:
-            said = read_header(file.path).metadata.get("ss_output_name", "")
+            said = read_header(file.path).metadata.get(key, "")
         except FileError:
             continue  # a damaged neighbour is told of when it is asked for
-        if said and said.casefold() == name.casefold():
+        if said and fits(said):
             return file
     return None
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from webui.engine import adapters, embeddings
+from webui.engine.catalogue import Catalogue
 from webui.engine.extensions import Extensions
 from webui.engine.plan import PicturePlan, Plan, picture_request
 from webui.engine.session import Session
@@ -79,9 +80,16 @@ def save(plan: Plan, picture: PicturePlan, image: Image.Image, infotext: str, se
     return path
 
 
-def read_request(infotext: str, extensions: Extensions) -> tuple[GenerationRequest, dict[str, str]]:
-    """The request of an infotext with the options of extensions, and the fields that nothing here knows."""
+def read_request(
+    infotext: str, extensions: Extensions, catalogue: Catalogue | None = None
+) -> tuple[GenerationRequest, dict[str, str]]:
+    """The request of an infotext with the options of extensions, and the fields that nothing here knows.
+
+    With a catalogue, LoRAs that were renamed since are found by their hashes.
+    """
     request, rest = infotext_to_request(infotext)
+    if catalogue is not None:
+        request = replace(request, prompt=adapters.with_present_names(request.prompt, rest, catalogue))
     options = extensions.read_fields(rest)
     known = {option.infotext_key for extension in extensions for option in extension.options}
     if request.checkpoint and "Model hash" in rest:  # of several files of one name, the one that drew the picture

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from webui.engine.adapters import with_present_names
 from webui.errors import EmulsionError
 from webui.infotext import infotext_to_request, read_infotext
 from webui.request import GenerationRequest, replace
@@ -45,6 +46,8 @@ def read_settings(service: JobService, infotext: str, language: str) -> Filled:
     """The fields that a picture's infotext stands for, with names of models mapped to the files that are here."""
     try:
         request, rest = infotext_to_request(infotext, lambda name: split_sampler(service, name))
+        if service.catalogue is not None:
+            request = replace(request, prompt=with_present_names(request.prompt, rest, service.catalogue))
         values, notes = page_values(service, _with_hash(request, rest), language)
     except EmulsionError as error:
         return Filled(report=json.dumps({"error": error_parts(error)}, ensure_ascii=False))
