@@ -130,8 +130,8 @@ def with_present_names(prompt: str, fields: Mapping[str, str], catalogue: Catalo
             found = catalogue.find_file("loras", digits, "LoRA").stem
         except NotFound:
             continue  # the plan will say so, with close names
-        for before in set(re.findall(rf"<(?:lora|lyco):{re.escape(name)}(?=[:>])", prompt, re.IGNORECASE)):
-            prompt = prompt.replace(before, before[: before.index(":") + 1] + found)
+        for before in set(re.findall(rf"<(?:lora|lyco):{re.escape(name)}[:>]", prompt, re.IGNORECASE)):
+            prompt = prompt.replace(before, before[: before.index(":") + 1] + found + before[-1])
     return prompt
 
 
