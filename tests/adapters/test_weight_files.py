@@ -45,7 +45,15 @@ def test_a_torch_checkpoint_is_read_as_well(tmp_path):
     assert set(read_weight_file(tmp_path / "a.pt").layers) == set(LAYERS)
 
 
-@pytest.mark.parametrize(("extra", "scale"), [({}, 2.0), ({"unet.use_rslora": True}, 4.0)])
+@pytest.mark.parametrize(
+    ("extra", "scale"),
+    [
+        ({}, 2.0),
+        ({"unet.use_rslora": True}, 4.0),
+        ({"unet.alpha_pattern": {"attentions.0.proj_in": 2, "proj_out": 9}}, 0.5),
+        ({"unet.alpha_pattern": ["proj_in"]}, 2.0),
+    ],
+)
 def test_alpha_in_the_metadata_of_peft_files_counts(tmp_path, extra, scale):
     up, down = torch.randn(8, 4), torch.randn(4, 8)
     layer = "unet.mid_block.attentions.0.proj_in"
@@ -119,6 +127,13 @@ BROKEN = {
     "a difference of another size": {"diff": (8, 8)},
     "blocks of another size": {"oft_blocks": (5, 4, 4)},
     "a flat block": {"oft_blocks": (4,)},
+    "numbers instead of matrices": {"lora_up.weight": (), "lora_down.weight": ()},
+    "nothing": {"lora_up.weight": (64, 0), "lora_down.weight": (0, 64)},
+    "several alphas": {"lora_up.weight": (64, 4), "lora_down.weight": (4, 64), "alpha": (3,)},
+    "no alpha": {"lora_up.weight": (64, 4), "lora_down.weight": (4, 64), "alpha": (0,)},
+    "a magnitude of another size": {"lora_up.weight": (64, 4), "lora_down.weight": (4, 64), "dora_scale": (5, 1)},
+    "differences of unequal length": {"diff_b": (64,), "b_norm": (63,)},
+    "a core of another size": {"lora_up.weight": (64, 4), "lora_down.weight": (4, 64), "lora_mid.weight": (4, 4, 9, 9)},
 }
 
 

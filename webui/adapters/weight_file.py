@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from webui.adapters.kinds import LayerUpdate, has_sparse_shape, kind_of
+from webui.adapters.kinds import NUMBERS, LayerUpdate, has_sparse_shape, kind_of
 from webui.adapters.names import Target
 from webui.adapters.origin import made_for
 from webui.adapters.roles import group_by_layer, looks_like_weights
@@ -125,7 +124,17 @@ def fit(file: WeightFile, table: Mapping[str, Target], base: str = "") -> Fitted
 
 
 def _has_shape(update: LayerUpdate, target: Target) -> bool:
-    """Whether every change has the shape of what it changes. Decided on tensors without memory, so it costs nothing."""
+    """Whether every change has the shape of what it changes, whatever the file holds."""
+    try:
+        return _is_shaped(update, target)
+    except (RuntimeError, ValueError, IndexError):
+        return False
+
+
+def _is_shaped(update: LayerUpdate, target: Target) -> bool:
+    """Decided on tensors without memory, so it costs nothing. Tensors that do not belong together raise."""
+    if any(update.roles[role].numel() != 1 for role in NUMBERS if role in update.roles):
+        return False
     if not has_sparse_shape(update.roles, math.prod(target.shape)):
         return False
     bias = update.bias_delta()
@@ -137,16 +146,13 @@ def _has_shape(update: LayerUpdate, target: Target) -> bool:
     if update.kind == "OFT":
         blocks = roles.get("oft_blocks", roles.get("oft_diag"))
         return blocks is not None and blocks.ndim > 2 and blocks.shape[-3] * blocks.shape[-1] == target.shape[0]
-    if update.kind == "LoRA" and "mid" not in roles:
+    if set(roles) <= {"up", "down", "up_bias"}:
         up, down = roles["up"], roles["down"]
         size = math.prod(target.shape[1:])
         return up.shape[0] == target.shape[0] and down[0].numel() == size and up[0].numel() == len(down)
     flag = {"on_input": update.roles["on_input"]} if "on_input" in update.roles else {}
-    try:
-        shaped = LayerUpdate(update.kind, {**roles, **flag, "scale": torch.tensor(1.0)})
-        return shaped.delta(torch.empty(target.shape, device="meta")).shape == target.shape
-    except (RuntimeError, ValueError, IndexError):
-        return False
+    shaped = LayerUpdate(update.kind, {**roles, **flag, "scale": torch.tensor(1.0)})
+    return shaped.delta(torch.empty(target.shape, device="meta")).shape == target.shape
 
 
 _VALUES = (
@@ -191,8 +197,10 @@ def _defaults(header: Header) -> Callable[[str, Mapping[str, Tensor]], float | N
         alpha = settings.get(f"{part}.lora_alpha") if isinstance(settings, dict) else None
         if "down" not in roles or not isinstance(alpha, int | float):
             return None
-        patterns = settings.get(f"{part}.alpha_pattern") or {}
-        alpha = next((a for p, a in patterns.items() if re.search(rf"(^|\.){p}$", inner)), alpha)
+        patterns = settings.get(f"{part}.alpha_pattern")
+        for ending, own in patterns.items() if isinstance(patterns, dict) else ():
+            if isinstance(own, int | float) and f".{inner}".endswith(f".{ending}"):
+                alpha = own
         rank = len(roles["down"])
         return alpha / (math.sqrt(rank) if settings.get(f"{part}.use_rslora") else rank)
 
