@@ -11,8 +11,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
-
 from webui.diffusion.laws import NoisingLaw
 from webui.diffusion.samplers.base import SAMPLERS, Denoiser, Run, StepInfo, move, renoised, split
 
@@ -98,7 +96,7 @@ def dpm_adaptive(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], run: Run
         cut = split(law, sigma, target, eta, lowest=end)
         solver = Stages(denoise, law, x, sigma, cut.down, denoised)
         low, high = solver.second(1 / 3), solver.third()
-        allowed = torch.maximum(low.abs(), before.abs()).mul(RELATIVE_TOLERANCE).clamp(min=ABSOLUTE_TOLERANCE)
+        allowed = low.abs().maximum(before.abs()).mul(RELATIVE_TOLERANCE).clamp(min=ABSOLUTE_TOLERANCE)
         error = float(((low - high) / allowed).square().mean().sqrt())
         factor = 1 + math.atan((error + 1e-8) ** (-1 / 3) - 1)
         step *= 1.0 if math.isnan(factor) else factor
