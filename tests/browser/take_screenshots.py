@@ -13,7 +13,12 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
-PROMPTS = ("a red apple", "a smiling cat, orange background", "a sailing boat, 3D style", "a yellow sunflower")
+PROMPTS = (
+    "a red apple, flat style, white background",
+    "a panda, flat style, light blue background",
+    "a rocket, 3d style, orange background",
+    "a house, flat style, pink background",
+)
 
 
 def main(address: str, folder: Path = FOLDER) -> None:
@@ -54,7 +59,7 @@ def half_way(page: Any) -> None:
     """Make two pictures and stop looking in the middle of a third."""
     make(page, PROMPTS[1:3])
     page.fill("#em-prompt textarea", PROMPTS[0])
-    page.fill("#em-steps input[type=number]", "30")
+    page.fill("#em-steps input[type=number]", "60")
     page.press("#em-steps input[type=number]", "Tab")
     page.click("#em-generate")
     page.wait_for_function(
