@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from webui.errors import DamagedFile, FileError, InvalidRequest, UnsafeFile
+from webui.imaging.files import load_picture
 from webui.imaging.metadata import encode_picture, read_metadata, save_picture
 from webui.infotext import infotext_to_request, request_to_infotext
 from webui.request import GenerationRequest
@@ -220,6 +221,20 @@ def test_damaged_files_are_read_or_refused_but_never_crash(format, data):
         read_metadata(bytes(file))
     except FileError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize("kept", range(0, 420, 20))
+def test_a_cut_off_avif_file_is_refused_in_words(kept):
+    whole = encode_picture(PICTURE, INFOTEXT, "avif")
+    with pytest.raises(DamagedFile, match="picture"):
+        load_picture(whole[: min(kept, len(whole) - 1)])
+
+
+def test_an_avif_file_whose_item_is_empty_is_refused_in_words():
+    damaged = bytearray(encode_picture(PICTURE, INFOTEXT, "avif"))
+    damaged[161] = 1
+    with pytest.raises(DamagedFile):
+        read_metadata(bytes(damaged[:332]))
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -20,8 +20,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF")  # of Pillow's forty, those tha
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 512 << 20
 
-# What Pillow's decoders raise on damaged bytes.
+# What Pillow's decoders raise on damaged bytes; the AVIF one raises RuntimeError for nearly everything.
 DAMAGE = (
+    RuntimeError,
     *(OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, AttributeError, OverflowError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
 )
