@@ -2,18 +2,21 @@
 
 Time is sigma. It is cut into octaves [2^k, 2^(k+1)); each octave's end is drawn first, then middles between known
 points (Lévy's construction), every number from a seed of its own. So nothing has to be remembered, and a run with more
-steps sees the same path.
+steps sees the same path. The last few answers are kept only because the next interval begins where this one ended.
 """
 
 from __future__ import annotations
 
 import math
+import struct
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-HALVINGS = 14  # finer than a 16,000th of an octave the path is taken as straight
+HALVINGS = 8  # inside a 256th of an octave the times that are asked for no longer know of each other
+KEPT = 3  # times whose values are kept: the ends and the middle of a step
 
 
 class BrownianPath:
@@ -22,6 +25,7 @@ class BrownianPath:
     def __init__(self, seed: int, shape: Sequence[int]):
         self._seed, self._shape = seed, tuple(shape)
         self._generator = torch.Generator()
+        self._kept: OrderedDict[float, Tensor] = OrderedDict()
 
     def between(self, sigma: float, target: float) -> Tensor:
         """(W(sigma) - W(target)) / √|sigma - target|: unit noise, correlated with that of overlapping intervals.
@@ -32,7 +36,7 @@ class BrownianPath:
         if low <= 0 or low == high:
             raise ValueError(f"no Brownian interval from {sigma} to {target}")
         first, last = math.frexp(low)[1] - 1, math.frexp(high)[1] - 1
-        total = self._inside(high, last) - self._inside(low, first)
+        total = self._at(high, last) - self._at(low, first)
         for octave in range(first, last):
             total = total + self._whole(octave)
         total = total / math.sqrt(high - low)
@@ -41,8 +45,16 @@ class BrownianPath:
     def _whole(self, octave: int) -> Tensor:
         return self._normal(octave, 1) * math.sqrt(2.0**octave)
 
+    def _at(self, time: float, octave: int) -> Tensor:
+        """W(time) - W(start of its octave), kept for the next interval."""
+        if time not in self._kept:
+            self._kept[time] = self._inside(time, octave)
+        self._kept.move_to_end(time)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[time]
+
     def _inside(self, time: float, octave: int) -> Tensor:
-        """W(time) - W(start of its octave)."""
         start = width = 2.0**octave
         left, right = torch.zeros(self._shape), self._whole(octave)
         node = 1
@@ -56,7 +68,10 @@ class BrownianPath:
                 start, left, node = start + width, middle, 2 * node + 2
             else:
                 right, node = middle, 2 * node + 1
-        return torch.lerp(left, right, (time - start) / width)
+        share = (time - start) / width
+        bits = struct.unpack("<Q", struct.pack("<d", time))[0]
+        bridge = self._normal(octave, bits) * math.sqrt(share * (1 - share) * width)
+        return torch.lerp(left, right, share) + bridge
 
     def _normal(self, octave: int, node: int) -> Tensor:
         mixed = self._seed * 0x9E3779B97F4A7C15 + (octave + 1024) * 0xBF58476D1CE4E5B9 + node * 0x94D049BB133111EB
