@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from torch import Tensor
 
 from webui.diffusion.conditioning import Conditioning, Part, Prompt, Span, join_prompts
 from webui.diffusion.guidance import CONCAT, GuidedDenoiser, guided
+from webui.diffusion.laws import DiscreteLaw, FlowLaw, NoisingLaw
 from webui.request import Guidance
 
 SIGMAS = (8.0, 6.0, 4.0, 2.0, 0.0)
 X = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+LAW = DiscreteLaw()
 CAT, DOG, HAT, NO = 1.0, 2.0, -3.0, 0.25  # a text is one number
 
 
@@ -52,10 +55,14 @@ def one(value: float, **extras: Tensor) -> Prompt:
 
 
 def denoiser(
-    positive: Prompt, guidance: Guidance, negative: Prompt | None = None, always_negative: bool = False
+    positive: Prompt,
+    guidance: Guidance,
+    negative: Prompt | None = None,
+    always_negative: bool = False,
+    law: NoisingLaw = LAW,
 ) -> tuple[GuidedDenoiser, Network]:
     network = Network()
-    made = guided(network, positive, negative or one(NO), guidance, SIGMAS, always_negative=always_negative)
+    made = guided(network, positive, negative or one(NO), guidance, SIGMAS, law=law, always_negative=always_negative)
     return made, network
 
 
@@ -133,21 +140,30 @@ def test_the_negative_prompt_changes_by_evaluation_too() -> None:
     assert [told[-1] for told in network.told] == [NO, DOG]
 
 
-def test_full_rescaling_gives_back_the_spread_of_the_positive_estimate() -> None:
-    plain, _ = denoiser(one(CAT), Guidance(scale=9.0))
-    full, _ = denoiser(one(CAT), Guidance(scale=9.0, rescale=1.0))
-    half, _ = denoiser(one(CAT), Guidance(scale=9.0, rescale=0.5))
-    without, whole = plain(X, 8.0), full(X, 8.0)
-    spread = estimate(X, CAT).std((1, 2, 3))
-    assert float((without.std((1, 2, 3)) / spread).min()) > 1.2
-    torch.testing.assert_close(whole.std((1, 2, 3)), spread)
-    torch.testing.assert_close(half(X, 8.0), (whole + without) / 2)
+LAWS: dict[str, NoisingLaw] = {"epsilon": LAW, "v": DiscreteLaw("v"), "flow": FlowLaw()}
+
+
+@pytest.mark.parametrize("rescale", [0.5, 1.0])
+@pytest.mark.parametrize("kind", LAWS)
+def test_rescaling_does_to_network_outputs_what_diffusers_does(kind: str, rescale: float) -> None:
+    law, sigma = LAWS[kind], 0.8
+    denoise, _ = denoiser(one(CAT), Guidance(scale=9.0, rescale=rescale), law=law)
+    wanted, unwanted = (law.prediction(estimate(X, value), X, sigma) for value in (CAT, NO))
+    guidance = unwanted + 9.0 * (wanted - unwanted)
+    rescaled = rescale_noise_cfg(guidance, wanted, rescale)
+    torch.testing.assert_close(denoise(X, sigma), law.denoised(rescaled, X, sigma))
+    assert float((rescaled - guidance).abs().max()) > 0.5
 
 
 def test_outside_its_interval_guidance_asks_for_the_positive_text_only() -> None:
     assert rows_by_step(Guidance(start=0.25, end=0.5)) == [2, 4, 4, 2]
     denoise, _ = denoiser(one(CAT), Guidance(start=0.25))
     torch.testing.assert_close(denoise(X, 8.0), estimate(X, CAT))
+
+
+def test_outside_its_interval_texts_joined_by_and_are_mixed_by_their_weights_alone() -> None:
+    denoise, _ = denoiser(prompt((CAT, 0.7), (DOG, 0.3)), Guidance(scale=7.0, start=0.5))
+    torch.testing.assert_close(denoise(X, 8.0), 0.7 * estimate(X, CAT) + 0.3 * estimate(X, DOG))
 
 
 def test_skipping_early_leaves_the_negative_text_out_of_the_first_share_of_steps() -> None:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
 
 from webui.diffusion.conditioning import Conditioning, Part, Prompt, repeat_to_match, stack, stackable
 from webui.request import Guidance
+
+if TYPE_CHECKING:
+    from webui.diffusion.laws import NoisingLaw
 
 Predictor: TypeAlias = Callable[[Tensor, float, Conditioning], Tensor]
 CONCAT = "concat"
@@ -30,9 +33,10 @@ class GuidedDenoiser:
         negative: Prompt,
         guidance: Guidance,
         sigmas: Sequence[float],
+        law: NoisingLaw,
         always_negative: bool = False,
     ):
-        self._predict = predictor
+        self._predict, self._law = predictor, law
         self._positive, self._negative = positive, negative
         self._guidance = guidance
         self._always_negative = always_negative
@@ -58,7 +62,7 @@ class GuidedDenoiser:
         made = self._calls_for(x, sigma, [*(part.conditioning for part in positive), negative.conditioning])
         base, texts = made[-1], made[:-1]
         self._last_negative = base
-        return self._rescaled(base, texts, positive)
+        return self._rescaled(x, sigma, base, texts, positive)
 
     def _unguided(self, x: Tensor, sigma: float, positive: Sequence[Part], negative: Part) -> Tensor:
         """The positive prompt alone; the first text stands for the negative one (A1111). CFG++ still gets the real."""
@@ -66,7 +70,7 @@ class GuidedDenoiser:
         made = self._calls_for(x, sigma, [*asked, negative.conditioning] if self._always_negative else asked)
         texts = made[: len(asked)]
         self._last_negative = made[-1] if self._always_negative else texts[0]
-        return texts[0] if len(texts) == 1 else _composed(texts[0], texts, positive, self._guidance.scale)
+        return texts[0] if len(texts) == 1 else _composed(texts[0], texts, positive, 1.0)
 
     def _wants_negative(self, step: int, sigma: float, positive: Sequence[Part]) -> bool:
         guidance = self._guidance
@@ -91,14 +95,17 @@ class GuidedDenoiser:
         made = self._predict(x.repeat(len(matched), 1, 1, 1), sigma, together)
         return list(made.split(rows))
 
-    def _rescaled(self, base: Tensor, texts: Sequence[Tensor], parts: Sequence[Part]) -> Tensor:
-        """Guidance, then the spread of the unguided estimate put back in part (Lin et al. 2023, section 3.4)."""
+    def _rescaled(
+        self, x: Tensor, sigma: float, base: Tensor, texts: Sequence[Tensor], parts: Sequence[Part]
+    ) -> Tensor:
+        """Guidance, then the spread of the unguided network output put back in part (Lin et al. 2023, section 3.4)."""
         guided = _composed(base, texts, parts, self._guidance.scale)
         if self._guidance.rescale <= 0:
             return guided
         plain = _composed(base, texts, parts, 1.0)
-        spread = plain.std((1, 2, 3), keepdim=True) / guided.std((1, 2, 3), keepdim=True).clamp(min=1e-8)
-        return torch.lerp(guided, guided * spread, self._guidance.rescale)
+        output, wanted = (self._law.prediction(made, x, sigma) for made in (guided, plain))
+        spread = wanted.std((1, 2, 3), keepdim=True) / output.std((1, 2, 3), keepdim=True).clamp(min=1e-8)
+        return self._law.denoised(torch.lerp(output, output * spread, self._guidance.rescale), x, sigma)
 
     def _edited(self, x: Tensor, sigma: float, positive: Sequence[Part], negative: Part) -> Tensor:
         """Two scales, for the text and for the picture (Brooks et al. 2022, equation 3)."""
@@ -108,7 +115,7 @@ class GuidedDenoiser:
         *texts, seeing, base = self._calls_for(x, sigma, [*asked, negative.conditioning, blind])
         self._last_negative = base
         picture = (seeing - base) * (self._guidance.image_scale or 0.0)
-        return base + picture + self._rescaled(seeing, texts, positive) - seeing
+        return base + picture + self._rescaled(x, sigma, seeing, texts, positive) - seeing
 
 
 def _composed(base: Tensor, texts: Sequence[Tensor], parts: Sequence[Part], scale: float) -> Tensor:
@@ -132,12 +139,13 @@ def guided(
     guidance: Guidance,
     sigmas: Sequence[float],
     *,
+    law: NoisingLaw,
     always_negative: bool = False,
 ) -> GuidedDenoiser:
-    """The denoiser of a run over `sigmas` (N + 1 falling floats).
+    """The denoiser of a run over `sigmas` (N + 1 falling floats). Rescaling wants the law, to see network outputs.
 
     A guidance scale of 1 leaves the negative prompt out, and so do the guidance interval, "skip early" and the smallest
     sigma where they apply. With `always_negative` (samplers with the fact `needs_negative`) it is computed there too,
     for `last_negative` only: the estimate stays the same.
     """
-    return GuidedDenoiser(predictor, positive, negative, guidance, sigmas, always_negative)
+    return GuidedDenoiser(predictor, positive, negative, guidance, sigmas, law, always_negative)

@@ -178,7 +178,7 @@ def _run_sampler(
     scale = settings.guidance.scale * sampler.facts.get("guidance_multiplier", 1.0)
     guidance = replace(settings.guidance, scale=scale)
     needed = bool(sampler.facts.get("needs_negative"))
-    denoiser = guided(predictor, *prompts, guidance, start.sigmas, always_negative=needed)
+    denoiser = guided(predictor, *prompts, guidance, start.sigmas, law=law, always_negative=needed)
 
     def on_step(info: StepInfo) -> None:
         given.report.step_done()
