@@ -81,6 +81,14 @@ class FakeEngine:
             if control.stopping.is_set():
                 break
 
+    def perform(self, name: str, values: Mapping[str, Any], options: Mapping[str, Any], report, control) -> None:
+        """Count to a number, and say how far it came."""
+        for step in range(values["steps"]):
+            control.check()
+            time.sleep(STEP_SECONDS)
+            report("progress", stage=name, step=step + 1, steps=values["steps"])
+        report("outcome", values={"counted": values["steps"], "scratch": options["scratch"]})
+
     def _misbehave(self, prompt: str) -> None:
         if prompt == "die":
             os._exit(9)

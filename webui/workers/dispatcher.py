@@ -166,7 +166,8 @@ class Dispatcher:
                 return
             options = {**job.options, "scratch": str(self._scratch.folder_of(job.id))}
             try:
-                self._send({"kind": "run", "job": job.id, "request": job.request, "options": options})
+                order = {"kind": "run", "job": job.id, "task": job.task, "request": job.request, "options": options}
+                self._send(order)
             except WorkerLost:
                 self._queue.put_back(job.id)
                 raise
@@ -217,7 +218,7 @@ class Dispatcher:
         if running is None:
             return
         results = [vars(result) for result in running.results]
-        self._queue.finish(running.job.id, state, error, results, running.notes, error_type)
+        self._queue.finish(running.job.id, state, error, results, running.notes, error_type, running.outcome)
         self.running = None
         if self.state == "busy":
             self.state = "idle"

@@ -10,17 +10,19 @@ from typing import Any
 
 from webui.engine.catalogue import SHORT_HASH, open_catalogue
 from webui.engine.extensions import Extensions, load_extensions, registries
-from webui.engine.memory import resident_memory
+from webui.engine.memory import is_out_of_memory, resident_memory
 from webui.engine.output import version
 from webui.engine.plan import Plan, make_plan
 from webui.engine.run import run
 from webui.engine.session import Session
+from webui.errors import OutOfMemory
 from webui.extend import Registries
 from webui.imaging.metadata import save_picture
 from webui.registry import Registry
 from webui.request import GenerationRequest
 from webui.settings import Settings
 from webui.workers.plain import from_plain
+from webui.workers.tasks import TaskJob, task
 from webui.workers.worker import Control
 
 
@@ -82,6 +84,27 @@ class Generator:
                 report(event["type"], event.get("bytes", b""), **values)
 
             run(plan, session, on_event, control)
+
+    def perform(
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        options: Mapping[str, Any],
+        report: Callable[..., None],
+        control: Control,
+    ) -> None:
+        """Run one job of another kind, with the job's own settings while it lasts."""
+        with self._settings(options.get("settings") or {}):
+            self._session.catalogue.refresh()
+            try:
+                task(name).run(values, TaskJob(self._session, report, control, Path(options["scratch"])))
+                return
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside of the handler: its traceback would keep every tensor of the failed try alive.
+            self._session.unload()
+        raise OutOfMemory("Memory ran out.", remedy="Use a smaller size, or close other programs.")
 
     @contextmanager
     def _settings(self, changes: Mapping[str, Any]) -> Iterator[None]:

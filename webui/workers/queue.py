@@ -30,11 +30,13 @@ CREATE TABLE IF NOT EXISTS jobs (
     priority INTEGER NOT NULL,
     request TEXT NOT NULL,
     options TEXT NOT NULL,
+    task TEXT NOT NULL DEFAULT 'generate',
     state TEXT NOT NULL,
     error TEXT,
     error_type TEXT,
     results TEXT NOT NULL DEFAULT '[]',
     notes TEXT NOT NULL DEFAULT '[]',
+    outcome TEXT NOT NULL DEFAULT '{}',
     created REAL NOT NULL,
     started REAL,
     finished REAL
@@ -42,15 +44,22 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, priority, number);
 """
 _COLUMNS = (
-    "number, id, client, tab, attached, priority, request, options, state, error, error_type, results, notes, "
-    "created, started, finished"
+    "number, id, client, tab, attached, priority, request, options, task, state, error, error_type, results, notes, "
+    "outcome, created, started, finished"
+)
+_LATER_COLUMNS = (  # those that queues of version 0.1 lack
+    "task TEXT NOT NULL DEFAULT 'generate'",
+    "outcome TEXT NOT NULL DEFAULT '{}'",
 )
 _ORDER = "priority DESC, number"  # who is next; a share for each client would change this line only
 
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the queue. `request` is the JSON of a GenerationRequest; times are seconds since 1970."""
+    """One row of the queue. `request` is the JSON of a GenerationRequest, or of the values of another `task`.
+
+    Times are seconds since 1970.
+    """
 
     id: str
     client: str
@@ -61,10 +70,12 @@ class Job:
     attached: bool = False  # the job ends with its caller: a blocking HTTP call
     priority: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)  # settings for this job only
+    task: str = "generate"
     error: str | None = None
     error_type: str | None = None  # name of a class in errors.py, or of whatever went wrong
     results: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    outcome: Mapping[str, Any] = field(default_factory=dict)  # what came of it besides pictures
     started: float | None = None
     finished: float | None = None
     number: int = 0
@@ -114,17 +125,19 @@ class JobQueue:
         attached: bool = False,
         priority: int = 0,
         options: Mapping[str, Any] | None = None,
+        task: str = "generate",
     ) -> str:
         """Append a job and return its id, which cannot be guessed. Raises QueueFull at the length limit."""
         job_id = secrets.token_hex(12)
-        row = (job_id, client, tab, attached, priority, request, json.dumps(dict(options or {})), WAITING, time.time())
+        plain = json.dumps(dict(options or {}))
+        row = (job_id, client, tab, attached, priority, request, plain, task, WAITING, time.time())
         with self._lock, self._connection as database:
             waiting = self.count_waiting()
             if waiting >= self.limit:
                 raise QueueFull(f"{waiting} jobs are waiting.", f"At most {self.limit} may.", "Try again later.")
             database.execute(
-                "INSERT INTO jobs (id, client, tab, attached, priority, request, options, state, created)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO jobs (id, client, tab, attached, priority, request, options, task, state, created)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
         return job_id
@@ -152,14 +165,16 @@ class JobQueue:
         results: Iterable[Mapping[str, Any]] = (),
         notes: Iterable[str] = (),
         error_type: str | None = None,
+        outcome: Mapping[str, Any] | None = None,
     ) -> None:
         """Record how a job ended, with what it made."""
         made, said = json.dumps([dict(result) for result in results]), json.dumps(list(notes))
+        came = json.dumps(dict(outcome or {}))
         with self._lock, self._connection as database:
             database.execute(
-                "UPDATE jobs SET state = ?, error = ?, error_type = ?, results = ?, notes = ?, finished = ?"
-                " WHERE id = ?",
-                (state, error, error_type, made, said, time.time(), job_id),
+                "UPDATE jobs SET state = ?, error = ?, error_type = ?, results = ?, notes = ?, outcome = ?,"
+                " finished = ? WHERE id = ?",
+                (state, error, error_type, made, said, came, time.time(), job_id),
             )
 
     def cancel_waiting(self, job_id: str) -> bool:
@@ -223,6 +238,10 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.executescript(_TABLE)
+        known = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
+        for column in _LATER_COLUMNS:
+            if column.split()[0] not in known:
+                connection.execute(f"ALTER TABLE jobs ADD COLUMN {column}")
     except sqlite3.DatabaseError:
         connection.close()
         raise
@@ -231,7 +250,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _job(row: tuple[Any, ...]) -> Job:
     values = dict(zip(_COLUMNS.split(", "), row))
-    for name in ("options", "results", "notes"):
+    for name in ("options", "results", "notes", "outcome"):
         values[name] = json.loads(values[name])
     values["results"], values["notes"] = tuple(values["results"]), tuple(values["notes"])
     values["attached"] = bool(values["attached"])

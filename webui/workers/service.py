@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from webui.workers.changes import Changes
 from webui.workers.dispatcher import Dispatcher
 from webui.workers.queue import WAITING, Job, JobQueue, claim
 from webui.workers.scratch import Scratch
+from webui.workers.tasks import GENERATE, task
 from webui.workers.views import JobView, ServiceStatus, row_view
 
 ENGINE = "webui.workers.generate:engine"
@@ -84,7 +86,35 @@ class JobService:
 
         `options` are settings for this job alone. Raises InvalidRequest, or QueueFull at the length limit.
         """
-        text = check(request).to_json()
+        return self._add(check(request).to_json(), client, tab, attached, priority, options)
+
+    def submit_task(
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        client: str = "",
+        tab: str = "",
+        attached: bool = False,
+        priority: int = 0,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Queue a job of another kind (`tasks.TASKS`) with its values; the rest as `submit`.
+
+        Raises InvalidRequest for values that the task refuses.
+        """
+        text = json.dumps(task(name).check(values), ensure_ascii=False)
+        return self._add(text, client, tab or name, attached, priority, options, name)
+
+    def _add(
+        self,
+        text: str,
+        client: str,
+        tab: str,
+        attached: bool,
+        priority: int,
+        options: Mapping[str, Any] | None,
+        kind: str = GENERATE,
+    ) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -92,7 +122,7 @@ class JobService:
         with self._changes.lock:
             if self.draining:
                 raise WorkerLost("The program is about to end.", remedy="Try again when it runs.")
-            job_id = self._queue.add(text, client, tab, attached, priority, options)
+            job_id = self._queue.add(text, client, tab, attached, priority, options, kind)
             self._changes.announce(job_id)
         self._dispatcher.wake()
         return job_id

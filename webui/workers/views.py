@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 from webui.errors import InvalidRequest
 from webui.request import GenerationRequest, from_json
 from webui.workers.queue import FINISHED, Job
+from webui.workers.tasks import GENERATE
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,11 @@ class JobView:
     state: str  # "waiting", "running", "done", "failed" or "cancelled"
     tab: str
     client: str
-    request: GenerationRequest
+    request: GenerationRequest  # an empty one where the job is another task
     created: float
+    task: str = GENERATE
+    values: Mapping[str, Any] = field(default_factory=dict)  # of another task than making pictures from a request
+    outcome: Mapping[str, Any] = field(default_factory=dict)  # what came of it besides pictures
     started: float | None = None
     finished: float | None = None
     position: int = 0  # 1 is the next to run; 0 does not wait
@@ -79,14 +84,15 @@ class RunningJob:
     """A job between its start and its end, kept up to date from the worker's messages."""
 
     def __init__(self, job: Job):
-        self.job, self.request = job, _request(job)
+        self.job, self.request, self.values = job, _request(job), _values(job)
         self.began, self.begun = time.monotonic(), False  # begun: the worker has said that it has it
-        self.stage, self.step, self.steps = "", 0, max(1, sum(p.steps for p in self.request.passes))
+        self.stage, self.step, self.steps = "", 0, _steps(job, self.request)
         self.batch, self.batches = 0, max(1, self.request.count)
         self.preview: bytes | None = None
         self.preview_id = 0
         self.results: list[ResultView] = []
         self.notes: list[str] = []
+        self.outcome: dict[str, Any] = {}
         self.interrupted = self.skipped = self.stopping = False
         self._told: tuple[float, float] | None = None  # when the engine said how many seconds are left, and how many
         self._first: tuple[float, float] | None = None  # moment and progress of the first step, where it does not say
@@ -106,7 +112,7 @@ class RunningJob:
         return (1.0 - done) / speed
 
     def take_in(self, message: Mapping[str, Any], blob: bytes) -> None:
-        """What the worker said about it: progress, a preview, a picture that is finished, or a note."""
+        """What the worker said about it: progress, a preview, a finished picture, a note or an outcome."""
         self.begun = True
         if message["kind"] == "progress":
             self._on_progress(message)
@@ -116,6 +122,8 @@ class RunningJob:
             self.results.append(result_view(message))
         elif message["kind"] == "note":
             self.notes.append(message["text"])
+        elif message["kind"] == "outcome":
+            self.outcome |= message["values"]
 
     def _on_progress(self, message: Mapping[str, Any]) -> None:
         for name in ("stage", "step", "steps", "batch", "batches"):
@@ -137,6 +145,9 @@ class RunningJob:
             client=self.job.client,
             request=self.request,
             created=self.job.created,
+            task=self.job.task,
+            values=self.values,
+            outcome=dict(self.outcome),
             started=self.job.started,
             progress=self.progress(),
             eta=self.eta(),
@@ -177,6 +188,9 @@ def row_view(job: Job, position: int = 0, eta: float | None = None) -> JobView:
         client=job.client,
         request=_request(job),
         created=job.created,
+        task=job.task,
+        values=_values(job),
+        outcome=dict(job.outcome),
         started=job.started,
         finished=job.finished,
         position=position,
@@ -192,7 +206,18 @@ def row_view(job: Job, position: int = 0, eta: float | None = None) -> JobView:
 
 def _request(job: Job) -> GenerationRequest:
     """The job's request; one that an older version wrote and this one cannot read shows as an empty one."""
+    if job.task != GENERATE:
+        return GenerationRequest()
     try:
         return from_json(job.request)
     except InvalidRequest:
         return GenerationRequest()
+
+
+def _values(job: Job) -> dict[str, Any]:
+    return {} if job.task == GENERATE else dict(json.loads(job.request))
+
+
+def _steps(job: Job, request: GenerationRequest) -> int:
+    """How many steps are to be expected, until the worker says."""
+    return 1 if job.task != GENERATE else max(1, sum(step.steps for step in request.passes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import os
 import queue
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 from webui.errors import Cancelled, EmulsionError
 from webui.request import GenerationRequest, from_json
 from webui.workers.messages import pack, unpack
+from webui.workers.tasks import GENERATE
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,16 @@ class Engine(Protocol):
     ) -> None:
         """Run one job. Calls `report(kind, blob=b"", **values)` for progress, preview, note and picture, and
         `control.check()` at each step. Raises EmulsionError, Cancelled among them."""
+
+    def perform(
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        options: Mapping[str, Any],
+        report: Callable[..., None],
+        control: Control,
+    ) -> None:
+        """Run one job of another kind: `tasks.TASKS` has it by name."""
 
 
 def main(pipe: Connection, engine: str, settings: Mapping[str, Any]) -> None:
@@ -132,7 +144,10 @@ class Worker:
         report("started")
         try:
             control.check()
-            engine.generate(from_json(order["request"]), order["options"], report, control)
+            if order["task"] == GENERATE:
+                engine.generate(from_json(order["request"]), order["options"], report, control)
+            else:
+                engine.perform(order["task"], json.loads(order["request"]), order["options"], report, control)
         except Cancelled as error:
             report("cancelled", error=str(error))
         except EmulsionError as error:

@@ -1,0 +1,56 @@
+"""Jobs other than making pictures from a request: enlarging, merging, plotting. One file each; no torch until it runs.
+
+A task's module has two functions:
+
+- `check(values) -> values`: what a caller gave, as plain data, made complete. Raises InvalidRequest. Called in the web
+  process, so that a wrong value is refused at the door; neither it nor the module's import may load torch.
+- `run(values, job)`: the work, in the worker process. `job` is a `TaskJob`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from webui.registry import Registry
+
+if TYPE_CHECKING:
+    from webui.engine.session import Session
+    from webui.workers.worker import Control
+
+GENERATE = "generate"  # the job that needs no task: a GenerationRequest
+
+TASKS: Registry[str] = Registry("task")  # name -> module
+
+
+@dataclass(frozen=True)
+class TaskJob:
+    """What a task may use while it runs.
+
+    `report(kind, blob=b"", **values)` takes progress (stage, step, steps, batch, batches, eta), preview (blob, format),
+    picture (path, infotext, seed, width, height, saved, facts), note (text) and outcome (values: what else came of it).
+    `control.check()` raises Cancelled when somebody interrupted; `scratch` is a folder for pictures that are not saved.
+    """
+
+    session: Session
+    report: Callable[..., None]
+    control: Control
+    scratch: Path
+
+
+class Task(Protocol):
+    """A module of this package."""
+
+    def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values, complete. Raises InvalidRequest."""
+
+    def run(self, values: Mapping[str, Any], job: TaskJob) -> None:
+        """The work."""
+
+
+def task(name: str) -> Task:
+    """The task of a name. Raises InvalidRequest naming the known ones."""
+    return cast(Task, importlib.import_module(TASKS[name]))
