@@ -62,6 +62,8 @@ class FakeEngine:
     def generate(self, request: GenerationRequest, options: Mapping[str, Any], report: Callable[..., None], control):
         """Count steps, obey the control, write coloured PNG files."""
         self._misbehave(request.prompt)
+        if request.passes[0].image:
+            report("note", text=f"a picture of {len(request.passes[0].image)} characters")
         steps = request.passes[0].steps
         seed = 1000 if request.seed < 0 else request.seed
         for batch in range(request.count):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from webui.errors import EmulsionError, WorkerLost
+from webui.workers.blobs import Blobs
 from webui.workers.changes import Changes
 from webui.workers.names import fingerprint, recall, remember
 from webui.workers.process import WorkerProcess
@@ -38,13 +39,14 @@ class Dispatcher:
         self,
         queue: JobQueue,
         scratch: Scratch,
+        blobs: Blobs,
         changes: Changes,
         engine: str,
         settings: Mapping[str, Any],
         names_file: Path,
         extensions: tuple[Path, ...] = (),
     ):
-        self._queue, self._scratch, self._changes = queue, scratch, changes
+        self._queue, self._scratch, self._blobs, self._changes = queue, scratch, blobs, changes
         self._engine, self._settings = engine, dict(settings)
         self._names_file, self._names_key = names_file, fingerprint(engine, extensions)
         self._worker: WorkerProcess | None = None
@@ -165,9 +167,9 @@ class Dispatcher:
             if self.draining or self.stopping or (job := self._queue.take()) is None:
                 return
             options = {**job.options, "scratch": str(self._scratch.folder_of(job.id))}
+            order = {"kind": "run", "job": job.id, "task": job.task, "request": job.request, "options": options}
             try:
-                order = {"kind": "run", "job": job.id, "task": job.task, "request": job.request, "options": options}
-                self._send(order)
+                self._send({**order, "blobs": str(self._blobs.folder)})
             except WorkerLost:
                 self._queue.put_back(job.id)
                 raise
@@ -223,6 +225,7 @@ class Dispatcher:
         if self.state == "busy":
             self.state = "idle"
         self._scratch.prune()
+        self._blobs.prune()
         self._changes.announce(running.job.id)
 
     def _on_lost(self, how: str) -> None:

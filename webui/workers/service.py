@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from webui.engine.catalogue import Catalogue, CheckpointFile
 from webui.errors import InvalidRequest, WorkerLost
 from webui.request import GenerationRequest, check
+from webui.workers.blobs import Blobs
 from webui.workers.changes import Changes
 from webui.workers.dispatcher import Dispatcher
 from webui.workers.queue import WAITING, Job, JobQueue, claim
@@ -43,9 +45,11 @@ class JobService:
         self._queue = JobQueue(path, limit)
         self._changes = Changes()
         self.scratch = Scratch(folder / "unsaved" / path.stem)
+        self.blobs = Blobs(folder / "pictures")
+        self.blobs.prune()
         names_file = folder / "names.json"
         self._dispatcher = Dispatcher(
-            self._queue, self.scratch, self._changes, engine, settings, names_file, extensions
+            self._queue, self.scratch, self.blobs, self._changes, engine, settings, names_file, extensions
         )
 
     def start(self) -> None:
@@ -86,7 +90,7 @@ class JobService:
 
         `options` are settings for this job alone. Raises InvalidRequest, or QueueFull at the length limit.
         """
-        return self._add(check(request).to_json(), client, tab, attached, priority, options)
+        return self._add(dataclasses.asdict(check(request)), client, tab, attached, priority, options)
 
     def submit_task(
         self,
@@ -102,12 +106,11 @@ class JobService:
 
         Raises InvalidRequest for values that the task refuses.
         """
-        text = json.dumps(task(name).check(values), ensure_ascii=False)
-        return self._add(text, client, tab or name, attached, priority, options, name)
+        return self._add(task(name).check(values), client, tab or name, attached, priority, options, name)
 
     def _add(
         self,
-        text: str,
+        values: Mapping[str, Any],
         client: str,
         tab: str,
         attached: bool,
@@ -115,6 +118,7 @@ class JobService:
         options: Mapping[str, Any] | None,
         kind: str = GENERATE,
     ) -> str:
+        text = json.dumps(self.blobs.stored(values), ensure_ascii=False, separators=(",", ":"))
         try:
             text.encode()
         except UnicodeEncodeError:

@@ -13,10 +13,12 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Protocol
 
 from webui.errors import Cancelled, EmulsionError
-from webui.request import GenerationRequest, from_json
+from webui.request import GenerationRequest, from_dict
+from webui.workers.blobs import Blobs
 from webui.workers.messages import pack, unpack
 from webui.workers.tasks import GENERATE
 
@@ -144,10 +146,11 @@ class Worker:
         report("started")
         try:
             control.check()
+            values = Blobs(Path(order["blobs"])).restored(json.loads(order["request"]))
             if order["task"] == GENERATE:
-                engine.generate(from_json(order["request"]), order["options"], report, control)
+                engine.generate(from_dict(values), order["options"], report, control)
             else:
-                engine.perform(order["task"], json.loads(order["request"]), order["options"], report, control)
+                engine.perform(order["task"], values, order["options"], report, control)
         except Cancelled as error:
             report("cancelled", error=str(error))
         except EmulsionError as error:
