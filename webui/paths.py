@@ -12,16 +12,23 @@ PROGRAM = Path(__file__).resolve().parent.parent
 # kind of model -> folder names inside a models folder; the first is ours, the others are those of older programs,
 # so that `--models-dir` can point at an existing collection.
 MODEL_FOLDERS: Mapping[str, tuple[str, ...]] = {
-    "checkpoints": ("checkpoints", "Stable-diffusion"),
+    "checkpoints": ("checkpoints", "Stable-diffusion", "diffusers", "Diffusers"),
     "vae": ("vae", "VAE"),
     "preview_decoders": ("preview_decoders", "VAE-approx", "vae_approx"),
     "text_encoders": ("text_encoders", "text_encoder", "clip"),
-    "diffusion_models": ("diffusion_models", "unet"),
+    "diffusion_models": ("diffusion_models", "unet", "UNET"),
     "loras": ("loras", "Lora", "LyCORIS"),
     "embeddings": ("embeddings",),
     "hypernetworks": ("hypernetworks",),
-    "controlnet": ("controlnet", "ControlNet"),
-    "upscalers": ("upscalers", "upscale_models", "ESRGAN", "RealESRGAN", "SwinIR", "DAT"),
+    "aesthetic_embeddings": ("aesthetic_embeddings",),
+    "controlnet": ("controlnet", "ControlNet", "t2i_adapter"),
+    "ip_adapters": ("ip_adapters", "ipadapter"),
+    "image_encoders": ("image_encoders", "clip_vision"),
+    "motion_modules": ("motion_modules", "animatediff_models", "animatediff_motion_lora", "AnimateDiff"),
+    "upscalers": (
+        *("upscalers", "upscale_models", "ESRGAN", "RealESRGAN", "BSRGAN"),
+        *("SwinIR", "DAT", "HAT", "ScuNET"),
+    ),
 }
 
 

@@ -7,8 +7,8 @@ import torch
 from lycoris.modules.boft import ButterflyOFTModule
 from torch import nn
 
-from webui.adapters.kinds import LayerUpdate, kind_of
-from webui.adapters.roles import group_by_layer
+from webui.adapters.kinds import LayerUpdate
+from webui.adapters.roles import group_by_layer, kind_of
 
 
 def layer(kind):

@@ -6,7 +6,6 @@ the keys and one before the values, x + strength·f(x). How a network is built i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from webui.adapters.roles import HYPERNETWORK_NAME, is_hypernetwork
 from webui.errors import DamagedFile, IncompatibleModel, UnknownModel
 from webui.nn.hooks import BlockHooks, Site
 from webui.weights.reader import open_weights
@@ -45,7 +45,6 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
 }
 WITHOUT = ("", "none", "linear", "identity")
-_NAME = re.compile(r"(\d+)\.([01])\.(?:linear\.(\d+)|linear([12]))\.(weight|bias)")
 
 Parameters = Mapping[str, Tensor]  # "weight" and perhaps "bias"
 
@@ -116,11 +115,6 @@ class Hypernetwork:
         )
 
 
-def is_hypernetwork(header: Header) -> bool:
-    """Whether the tensors are those of a hypernetwork."""
-    return any(_NAME.fullmatch(name) for name in header.tensors)
-
-
 def read_hypernetwork(path: Path, name: str = "") -> Hypernetwork:
     """Read a hypernetwork file.
 
@@ -129,11 +123,11 @@ def read_hypernetwork(path: Path, name: str = "") -> Hypernetwork:
     """
     with open_weights(path) as weights:
         header = weights.header
-        if not is_hypernetwork(header):
+        if not is_hypernetwork(header.tensors):
             raise UnknownModel(f"{path.name} is no hypernetwork.", "Its networks go by widths of context (768, 320 …).")
         found: dict[int, dict[int, dict[int, dict[str, Tensor]]]] = {}
         for full in header.tensors:
-            match = _NAME.fullmatch(full)
+            match = HYPERNETWORK_NAME.fullmatch(full)
             if match is None:
                 continue
             width, which, layer, old, leaf = match.groups()

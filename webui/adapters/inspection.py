@@ -7,10 +7,8 @@ import json
 from typing import Any
 
 from webui.adapters.embedding import bundled_names
-from webui.adapters.hypernetwork import is_hypernetwork
-from webui.adapters.kinds import kind_of
 from webui.adapters.origin import made_for
-from webui.adapters.roles import group_by_layer, looks_like_weights
+from webui.adapters.roles import group_by_layer, is_hypernetwork, kind_of, looks_like_weights
 from webui.weights.tensors import FLOAT_DTYPES, Header
 
 EMBEDDING_ENDS = ("emb_params", "clip_l", "clip_g", "*")
@@ -19,7 +17,7 @@ MOST_WORDS = 12  # trigger words that are told
 
 def describe(header: Header) -> dict[str, Any] | None:
     """Facts about a LoRA, embedding or hypernetwork, or None for a file that is none of them."""
-    if is_hypernetwork(header):
+    if is_hypernetwork(header.tensors):
         widths = sorted({int(name.partition(".")[0]) for name in header.tensors if name[:1].isdigit()})
         activation = header.metadata.get("activation_func", "none")
         return {"kind": "hypernetwork", "widths": [str(width) for width in widths], "activation": activation}

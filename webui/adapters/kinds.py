@@ -11,41 +11,25 @@ from torch import Tensor
 
 from webui.adapters.lora import Roles, dora, factors, lora
 from webui.adapters.lycoris import full, glora, ia3, loha, lokr, norm, oft, replaced
+from webui.adapters.roles import BIAS_ROLES, KIND_ROLES
 from webui.registry import Registry
 
 Formula = Callable[[Roles, Tensor], Tensor]
-KINDS: Registry[Formula] = Registry("kind of weight update")  # facts: `roles`, sets of which one is present
-
-for _label, _formula, *_roles in (
-    ("LoRA", lora, {"up", "down"}),
-    ("LoHa", loha, {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}),
-    (
-        "LoKr",
-        lokr,
-        {"lokr_w1", "lokr_w2"},
-        {"lokr_w1", "lokr_w2_a", "lokr_w2_b"},
-        {"lokr_w1_a", "lokr_w1_b", "lokr_w2"},
-        {"lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b"},
-    ),
-    ("GLoRA", glora, {"a1", "a2", "b1", "b2"}),
-    ("OFT", oft, {"oft_blocks"}, {"oft_diag"}),
-    ("IA³", ia3, {"ia3", "on_input"}),
-    ("full", full, {"diff"}),
-    ("norm", norm, {"w_norm"}),
-    ("replacement", replaced, {"set_weight"}),
-):
-    KINDS.register(_label, roles=tuple(_roles))(_formula)
-
+KINDS: Registry[Formula] = Registry("kind of weight update")
 NUMBERS = ("alpha", "scale", "on_input")
-BIAS_ROLES = ("diff_b", "b_norm", "up_bias")
 
-
-def kind_of(roles: set[str]) -> str | None:
-    """The name of the kind whose tensors are all there, or None. A layer with a bias difference alone is "bias"."""
-    for entry in KINDS:
-        if any(needed <= roles for needed in entry.facts["roles"]):
-            return entry.name
-    return "bias" if roles & set(BIAS_ROLES) else None
+for _label, _formula in (
+    ("LoRA", lora),
+    ("LoHa", loha),
+    ("LoKr", lokr),
+    ("GLoRA", glora),
+    ("OFT", oft),
+    ("IA³", ia3),
+    ("full", full),
+    ("norm", norm),
+    ("replacement", replaced),
+):
+    KINDS.register(_label, roles=KIND_ROLES[_label])(_formula)
 
 
 @dataclass(frozen=True)

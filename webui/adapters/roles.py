@@ -1,11 +1,32 @@
 """The second half of an adapter's tensor names: what a tensor is to its layer, by suffix.
 
-Files spell one role in several ways; the formulas know only the roles.
+Files spell one role in several ways; the formulas know only the roles. No torch: lists of files are read with it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+
+KIND_ROLES: Mapping[str, tuple[set[str], ...]] = {  # kind of weight update -> sets of roles of which one is present
+    "LoRA": ({"up", "down"},),
+    "LoHa": ({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"},),
+    "LoKr": (
+        {"lokr_w1", "lokr_w2"},
+        {"lokr_w1", "lokr_w2_a", "lokr_w2_b"},
+        {"lokr_w1_a", "lokr_w1_b", "lokr_w2"},
+        {"lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b"},
+    ),
+    "GLoRA": ({"a1", "a2", "b1", "b2"},),
+    "OFT": ({"oft_blocks"}, {"oft_diag"}),
+    "IA³": ({"ia3", "on_input"},),
+    "full": ({"diff"},),
+    "norm": ({"w_norm"},),
+    "replacement": ({"set_weight"},),
+}
+BIAS_ROLES = ("diff_b", "b_norm", "up_bias")
+# width of context, keys (0) or values (1), number of the layer, the same as old files write it, parameter
+HYPERNETWORK_NAME = re.compile(r"(\d+)\.([01])\.(?:linear\.(\d+)|linear([12]))\.(weight|bias)")
 
 
 def _suffixes() -> dict[str, str]:
@@ -72,3 +93,16 @@ def group_by_layer(names: Iterable[str]) -> tuple[dict[str, dict[str, str]], dic
 def looks_like_weights(layers: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether any layer has what an update needs, rather than plain weights of a network."""
     return any(set(roles) - {"ia3", "scale", "alpha"} or "on_input" in roles for roles in layers.values())
+
+
+def kind_of(roles: set[str]) -> str | None:
+    """The name of the kind whose tensors are all there, or None. A layer with a bias difference alone is "bias"."""
+    for kind, choices in KIND_ROLES.items():
+        if any(needed <= roles for needed in choices):
+            return kind
+    return "bias" if roles & set(BIAS_ROLES) else None
+
+
+def is_hypernetwork(names: Iterable[str]) -> bool:
+    """Whether tensor names are those of a hypernetwork."""
+    return any(HYPERNETWORK_NAME.fullmatch(name) for name in names)

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from webui.adapters.kinds import NUMBERS, LayerUpdate, has_sparse_shape, kind_of
+from webui.adapters.kinds import NUMBERS, LayerUpdate, has_sparse_shape
 from webui.adapters.names import Target
 from webui.adapters.origin import made_for
-from webui.adapters.roles import group_by_layer, looks_like_weights
+from webui.adapters.roles import group_by_layer, kind_of, looks_like_weights
 from webui.errors import IncompatibleModel, UnknownModel
 from webui.weights.reader import open_weights
 from webui.weights.tensors import Header
