@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from webui.adapters.roles import split_name
 from webui.weights.tensors import Header
 
 VERSIONS = (  # beginnings of `ss_base_model_version` and of `modelspec.architecture`
@@ -42,8 +43,17 @@ def made_for(header: Header) -> str:
     for piece, label in PIECES:
         if any(piece in name for name in header.tensors):
             return label
-    for name, info in header.tensors.items():
-        reads_text = "attn2" in name and ("to_k" in name or "to_v" in name)
-        if reads_text and ("down" in name or "lora_A" in name) and len(info.shape) > 1:
-            return CONTEXT_WIDTHS.get(info.shape[1], "")
+    width = context_width(header)
+    if width:
+        return CONTEXT_WIDTHS.get(width, "")
     return "Stable Diffusion 2" if header.metadata.get("ss_v2") == "True" else ""
+
+
+def context_width(header: Header) -> int:
+    """Width of the text that the network reads, from a LoRA's layers there; 0 where nothing tells."""
+    for name, info in header.tensors.items():
+        if "attn2" in name and ("to_k" in name or "to_v" in name) and len(info.shape) > 1:
+            found = split_name(name)  # "down" alone stands in the names of half the layers
+            if found is not None and found[1] == "down":
+                return info.shape[1]
+    return 0

@@ -12,11 +12,13 @@ from webui.weights.tensors import Header
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file: how to recognise it, its name with article, and what to do with it."""
+    """A kind of file: how to recognise it, its name with article, what to do with it, and the kind of model folder
+    (`paths.MODEL_FOLDERS`) that it belongs into."""
 
     fits: Callable[[Header], bool]
     name: str
     remedy: str = ""
+    folder: str = ""
 
 
 def has(*names: str) -> Callable[[Header], bool]:
@@ -50,22 +52,31 @@ LATER = "This version of the program cannot run it yet."
 # The first that fits is named: files of adapters come before the networks whose names they borrow.
 KINDS = (
     Kind(lambda h: not h.tensors, "a file without tensors"),
-    Kind(has_any("lora_controlnet"), "a Control-LoRA", CONTROL_FOLDER),
-    Kind(matches(r"^lllite_unet_"), "a ControlNet-LLLite", CONTROL_FOLDER),
-    Kind(matches(r"motion_modules\..*\.lora|processor\.to_\w+_lora\."), "a motion or attention LoRA", LORA_FOLDER),
+    Kind(has_any("lora_controlnet"), "a Control-LoRA", CONTROL_FOLDER, folder="controlnet"),
+    Kind(matches(r"^lllite_unet_"), "a ControlNet-LLLite", CONTROL_FOLDER, folder="controlnet"),
+    Kind(
+        matches(r"motion_modules\..*\.lora|processor\.to_\w+_lora\."),
+        "a motion or attention LoRA",
+        LORA_FOLDER,
+        folder="loras",
+    ),
     Kind(
         matches(
             r"\.(lora_(up|down|A|B)\b|lora_(up|down|A|B)\.|lokr_w|hada_w|oft_blocks|oft_diag|dora_scale|diff_b?$|lora\.)"
         ),
         "a LoRA",
         LORA_FOLDER,
+        folder="loras",
     ),
-    Kind(matches(r"(qkv|proj)_lora\d?\.(up|down)"), "a LoRA", LORA_FOLDER),
+    Kind(matches(r"(qkv|proj)_lora\d?\.(up|down)"), "a LoRA", LORA_FOLDER, folder="loras"),
     Kind(
         matches(r"^(image_proj\.|ip_adapter\.|ip_adapter_double_blocks|double_blocks\.\d+\.processor\.ip_adapter)"),
         "an IP-Adapter",
+        folder="ip_adapters",
     ),
-    Kind(matches(r"motion_modules\.\d+\.temporal_transformer"), "an AnimateDiff motion module"),
+    Kind(
+        matches(r"motion_modules\.\d+\.temporal_transformer"), "an AnimateDiff motion module", folder="motion_modules"
+    ),
     Kind(
         has_any(
             "controlnet_cond_embedding.conv_in.weight",
@@ -74,6 +85,7 @@ KINDS = (
         ),
         "a ControlNet",
         CONTROL_FOLDER,
+        folder="controlnet",
     ),
     Kind(
         has_any(
@@ -81,64 +93,131 @@ KINDS = (
         ),
         "a ControlNet",
         CONTROL_FOLDER,
+        folder="controlnet",
     ),
-    Kind(matches(r"^(adapter\.)?body\.\d+\.(block1|resnets|in_conv)"), "a T2I-Adapter", CONTROL_FOLDER),
-    Kind(matches(r"bitsandbytes__(nf4|fp4)$"), "a checkpoint in 4-bit NF4 or FP4 form", LATER),
-    Kind(has("joint_blocks.0.context_block.attn.qkv.weight"), "a Stable Diffusion 3 network", LATER),
+    Kind(
+        matches(r"^(adapter\.)?body\.\d+\.(block1|resnets|in_conv)"),
+        "a T2I-Adapter",
+        CONTROL_FOLDER,
+        folder="controlnet",
+    ),
+    Kind(matches(r"bitsandbytes__(nf4|fp4)$"), "a checkpoint in 4-bit NF4 or FP4 form", LATER, folder="checkpoints"),
+    Kind(
+        has("joint_blocks.0.context_block.attn.qkv.weight"),
+        "a Stable Diffusion 3 network",
+        LATER,
+        folder="diffusion_models",
+    ),
     Kind(
         has_any("distilled_guidance_layer.0.norms.0.scale", "distilled_guidance_layer.norms.0.scale"),
         "a Chroma network",
         LATER,
+        folder="diffusion_models",
     ),
-    Kind(has("double_stream_modulation_img.lin.weight"), "a FLUX.2 network", LATER),
-    Kind(has("double_blocks.0.img_attn.norm.key_norm.scale", "img_in.weight"), "a Flux.1 network", LATER),
-    Kind(has("single_transformer_blocks.0.attn.norm_k.weight", "x_embedder.weight"), "a Flux.1 network", LATER),
-    Kind(has("clf.1.weight", "clip_txt_mapper.weight"), "a Stable Cascade stage C", LATER),
-    Kind(has("clf.1.weight", "clip_mapper.weight"), "a Stable Cascade stage B", LATER),
-    Kind(has_any("vquantizer.codebook.weight"), "a Stable Cascade stage A", LATER),
-    Kind(has("backbone.1.0.block.0.1.num_batches_tracked"), "a Stable Cascade image encoder", LATER),
-    Kind(has("blocks.11.num_batches_tracked"), "a Stable Cascade previewer", LATER),
-    Kind(has_any("encoder_hid_proj.weight"), "a Kolors network", LATER),
-    Kind(has("double_layers.0.attn.w1q.weight"), "an AuraFlow network", LATER),
-    Kind(has("mlp_t5.0.weight"), "a HunyuanDiT network", LATER),
-    Kind(matches(r"\.time_stack\."), "a Stable Video Diffusion checkpoint", LATER),
-    Kind(matches(r"^depth_model\."), "a depth-to-image Stable Diffusion 2 checkpoint", LATER),
-    Kind(matches(r"^embedder\.model\."), "an unCLIP Stable Diffusion 2 checkpoint", LATER),
-    Kind(lambda h: _width("input_blocks.0.0.weight", 1)(h) == 7, "the Stable Diffusion ×4 upscaler", LATER),
-    Kind(has("token_embedding.weight", "transformer.resblocks.0.ln_1.weight"), "an OpenCLIP text encoder"),
-    Kind(matches(r"^(text_model\.)?encoder\.layers\.0\.self_attn|^text_model\."), "a CLIP text encoder"),
-    Kind(matches(r"^(vision_model\.|visual\.)"), "a CLIP image encoder"),
-    Kind(matches(r"^encoder\.block\.0\.layer\.0\.SelfAttention|^enc\.blk\.0\."), "a T5 text encoder"),
-    Kind(matches(r"^(transformer\.)?encoder\.layers\.0\.self_attention\.query_key_value"), "a ChatGLM text encoder"),
+    Kind(has("double_stream_modulation_img.lin.weight"), "a FLUX.2 network", LATER, folder="diffusion_models"),
+    Kind(
+        has("double_blocks.0.img_attn.norm.key_norm.scale", "img_in.weight"),
+        "a Flux.1 network",
+        LATER,
+        folder="diffusion_models",
+    ),
+    Kind(
+        has("single_transformer_blocks.0.attn.norm_k.weight", "x_embedder.weight"),
+        "a Flux.1 network",
+        LATER,
+        folder="diffusion_models",
+    ),
+    Kind(has("clf.1.weight", "clip_txt_mapper.weight"), "a Stable Cascade stage C", LATER, folder="diffusion_models"),
+    Kind(has("clf.1.weight", "clip_mapper.weight"), "a Stable Cascade stage B", LATER, folder="diffusion_models"),
+    Kind(has_any("vquantizer.codebook.weight"), "a Stable Cascade stage A", LATER, folder="vae"),
+    Kind(
+        has("backbone.1.0.block.0.1.num_batches_tracked"),
+        "a Stable Cascade image encoder",
+        LATER,
+        folder="image_encoders",
+    ),
+    Kind(has("blocks.11.num_batches_tracked"), "a Stable Cascade previewer", LATER, folder="preview_decoders"),
+    Kind(has_any("encoder_hid_proj.weight"), "a Kolors network", LATER, folder="diffusion_models"),
+    Kind(has("double_layers.0.attn.w1q.weight"), "an AuraFlow network", LATER, folder="diffusion_models"),
+    Kind(has("mlp_t5.0.weight"), "a HunyuanDiT network", LATER, folder="diffusion_models"),
+    Kind(matches(r"\.time_stack\."), "a Stable Video Diffusion checkpoint", LATER, folder="checkpoints"),
+    Kind(matches(r"^depth_model\."), "a depth-to-image Stable Diffusion 2 checkpoint", LATER, folder="checkpoints"),
+    Kind(matches(r"^embedder\.model\."), "an unCLIP Stable Diffusion 2 checkpoint", LATER, folder="checkpoints"),
+    Kind(
+        lambda h: _width("input_blocks.0.0.weight", 1)(h) == 7,
+        "the Stable Diffusion ×4 upscaler",
+        LATER,
+        folder="checkpoints",
+    ),
+    Kind(
+        has("token_embedding.weight", "transformer.resblocks.0.ln_1.weight"),
+        "an OpenCLIP text encoder",
+        folder="text_encoders",
+    ),
+    Kind(
+        matches(r"^(text_model\.)?encoder\.layers\.0\.self_attn|^text_model\."),
+        "a CLIP text encoder",
+        folder="text_encoders",
+    ),
+    Kind(matches(r"^(vision_model\.|visual\.)"), "a CLIP image encoder", folder="image_encoders"),
+    Kind(
+        matches(r"^encoder\.block\.0\.layer\.0\.SelfAttention|^enc\.blk\.0\."),
+        "a T5 text encoder",
+        folder="text_encoders",
+    ),
+    Kind(
+        matches(r"^(transformer\.)?encoder\.layers\.0\.self_attention\.query_key_value"),
+        "a ChatGLM text encoder",
+        folder="text_encoders",
+    ),
     Kind(
         matches(r"^(taesd_)?(decoder\.layers\.|(de|en)coder\.)?[01]\.weight$"),
         "a tiny autoencoder for previews (TAESD)",
+        folder="preview_decoders",
     ),
-    Kind(lambda h: is_diffusers_vae(h.tensors), "a VAE", "Put it into the VAE folder and choose it under VAE."),
+    Kind(
+        lambda h: is_diffusers_vae(h.tensors),
+        "a VAE",
+        "Put it into the VAE folder and choose it under VAE.",
+        folder="vae",
+    ),
     Kind(
         matches(r"^(first_stage_model\.|vae\.)?decoder\.mid\.block_1\.norm1\.weight$"),
         "a VAE",
         "Put it into the VAE folder and choose it under VAE.",
+        folder="vae",
     ),
     Kind(
         matches(r"^(string_to_param\.|emb_params$|clip_[lg]$)"),
         "a textual-inversion embedding",
         "Put it into the embeddings folder.",
+        folder="embeddings",
     ),
-    Kind(matches(r"^\d+\.[01]\.linear\.\d+\.weight$"), "a hypernetwork", "Put it into the hypernetworks folder."),
+    Kind(
+        matches(r"^\d+\.[01]\.linear\.\d+\.weight$"),
+        "a hypernetwork",
+        "Put it into the hypernetworks folder.",
+        folder="hypernetworks",
+    ),
     Kind(
         matches(r"(RDB\d|rdb\d)\.|^params(_ema)?\.|conv_first\.weight$|^model\.0\.weight$"),
         "an upscaler",
         "Put it into the upscaler folder.",
+        folder="upscalers",
     ),
-    Kind(has("input_blocks.0.0.weight"), "a diffusion network of an unknown make"),
+    Kind(has("input_blocks.0.0.weight"), "a diffusion network of an unknown make", folder="diffusion_models"),
 )
+
+
+def kind_of(header: Header) -> Kind | None:
+    """The first kind that fits, or None."""
+    return next((kind for kind in KINDS if kind.fits(header)), None)
 
 
 def looks_like(header: Header) -> tuple[str, str]:
     """What the file is, with its article, and what to do with it (may be empty)."""
-    for kind in KINDS:
-        if kind.fits(header):
-            return kind.name, kind.remedy
+    kind = kind_of(header)
+    if kind is not None:
+        return kind.name, kind.remedy
     examples = ", ".join(list(header.tensors)[:3])
     return f"a file of an unknown kind ({len(header.tensors)} tensors: {examples}, …)", ""
