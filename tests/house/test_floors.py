@@ -13,12 +13,12 @@ from tests.house.tree import ROOT, imports_of, name_of, python_files
 FLOORS = (
     # floor 0 is one room of plain data; so is floor 8, the composition root
     {"errors", "registry", "request", "infotext", "infotext_format", "settings", "settings_list", "paths", "ports"}
-    | {"environment", "installer"},
+    | {"environment", "installer", "atomic"},
     {"text", "weights", "diffusion", "imaging"},
     {"nn"},
     {"families", "adapters", "preprocessors", "upscalers", "library"},
     {"extend"},
-    {"engine"},
+    {"engine", "merging"},
     {"training", "workers"},
     {"ui", "api"},
     {"app", "cli", "commands", "doctor", "old_flags"},

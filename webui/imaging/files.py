@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from webui.atomic import publish, sync_folder
 from webui.errors import DamagedFile, FileError, UnsafeFile
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF")  # of Pillow's forty, those that people use and that were hardened
@@ -87,10 +88,10 @@ def place_file(data: bytes, path: Path) -> Path:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            return next(place for place in _names(path) if _publish(temporary, place))
+            return next(place for place in _names(path) if publish(temporary, place))
         finally:
             temporary.unlink(missing_ok=True)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         remedy = "Free some space or choose another folder." if error.errno == errno.ENOSPC else ""
         raise FileError(f"{path} cannot be written: {error.strerror or error}.", remedy=remedy) from None
@@ -100,32 +101,3 @@ def _names(path: Path) -> Iterator[Path]:
     yield path
     for number in itertools.count(1):
         yield path.with_name(f"{path.stem}-{number}{path.suffix}")
-
-
-def _publish(temporary: Path, path: Path) -> bool:
-    """Give a finished file its name; False where the name is taken."""
-    try:
-        path.hardlink_to(temporary)  # fails where the name is taken, which a rename does not
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without hard links: claim the name first, then replace the claim
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        except FileExistsError:
-            return False
-        temporary.replace(path)
-    return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no folders to sync
-            raise
-    finally:
-        os.close(handle)
