@@ -126,7 +126,11 @@ def written_part(request: GenerationRequest) -> GenerationRequest:
     """
     passes = tuple(
         dataclasses.replace(
-            step, image=None, mask=None, denoising_strength=1.0 if step.source == "noise" else step.denoising_strength
+            step,
+            image=None,
+            images=(),
+            mask=None,
+            denoising_strength=1.0 if step.source == "noise" else step.denoising_strength,
         )
         for step in request.passes
     )
@@ -159,7 +163,9 @@ def request_to_infotext(request: GenerationRequest, facts: Mapping[str, Any] | N
     text = write_infotext(request.prompt, request.negative_prompt, fields)
     if infotext_to_request(text)[0].passes == request.passes:
         return text
-    passes = [{k: v for k, v in dataclasses.asdict(p).items() if k not in ("image", "mask")} for p in request.passes]
+    passes = [
+        {k: v for k, v in dataclasses.asdict(p).items() if k not in ("image", "images", "mask")} for p in request.passes
+    ]
     return write_infotext(request.prompt, request.negative_prompt, fields | {_PASSES: json.dumps(passes)})
 
 

@@ -7,7 +7,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,16 @@ from webui.errors import InvalidRequest
 
 REQUEST_VERSION = 1
 SEED_MAXIMUM = 2**32 - 1
+RESIZE_MODES = ("stretch", "crop", "fill", "latent")  # in A1111's order
+MASKED_CONTENTS = ("fill", "original", "latent noise", "latent nothing")  # in A1111's order
+LATENT_UPSCALERS = {  # name -> mode of interpolation, antialiased
+    "Latent": ("bilinear", False),
+    "Latent (antialiased)": ("bilinear", True),
+    "Latent (bicubic)": ("bicubic", False),
+    "Latent (bicubic antialiased)": ("bicubic", True),
+    "Latent (nearest)": ("nearest", False),
+    "Latent (nearest-exact)": ("nearest-exact", False),
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,76 @@ class SamplerOptions:
 
 
 @dataclass(frozen=True)
+class SoftInpaint:
+    """A mask of degrees instead of yes and no; the numbers are those of A1111's soft inpainting.
+
+    `schedule_bias` and `preservation` say how a half masked cell's share falls with the noise level: share
+    (1 - mask) ** (sigma ** schedule_bias · preservation) of the picture is kept. `contrast_boost` keeps the contrast
+    where old and new are mixed. The other three decide which finished pixels are taken over: by how much the mask
+    counts beside the change, by which change half of a pixel is taken, and how sharply.
+    """
+
+    schedule_bias: float = 1.0
+    preservation: float = 0.5
+    contrast_boost: float = 4.0
+    mask_influence: float = 0.0
+    difference_threshold: float = 0.5
+    difference_contrast: float = 2.0
+
+
+@dataclass(frozen=True)
+class Inpaint:
+    """How a mask is used. Without a mask (`Pass.mask`, `from_alpha` or `Pass.outpaint`) nothing here counts."""
+
+    mask_blur: tuple[int, int] = (4, 4)  # deviation in pixels along x and y
+    invert: bool = False  # repaint what is not masked
+    masked_content: str = "original"  # "fill", "original", "latent noise" or "latent nothing"
+    area: str = "whole"  # "whole" picture, or "masked": the region around the mask at the size of the pass
+    padding: int = 32  # pixels around that region
+    from_alpha: bool = False  # the mask is the picture's own transparency
+    round_mask: bool = True  # cells of latents are repainted or not, nothing between
+    condition_weight: float = 1.0  # how much of the masked picture is hidden from inpainting checkpoints
+    soft: SoftInpaint | None = None
+
+
+@dataclass(frozen=True)
+class Outpaint:
+    """Pixels by which the source picture grows at each side before the pass; what is new is masked."""
+
+    left: int = 0
+    right: int = 0
+    up: int = 0
+    down: int = 0
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """A second checkpoint that takes over within a pass, keeping the latents.
+
+    `switch_at` is the share, 0 to 1, of noise levels that the first one gets, as in A1111; of steps with `by_steps`.
+    """
+
+    checkpoint: str
+    switch_at: float = 0.8
+    by_steps: bool = False
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Network calls see overlapping squares of the picture, so any size is possible. Sides in pixels."""
+
+    size: int = 0  # 0: the checkpoint's native size
+    overlap: int = 64
+
+
+@dataclass(frozen=True)
 class Pass:
-    """One denoising run. txt2img is one pass from noise; later passes start from the one before."""
+    """One denoising run. txt2img is one pass from noise; later passes start from the one before.
+
+    An image pass makes its picture from `image`; where `images` holds more, picture number i of the job starts from
+    the i-th, round and round. `upscaler` names what enlarges: in a "previous" pass one of LATENT_UPSCALERS or a
+    model's name, in an image pass a model's name (others mean Lanczos). At strength 0 a picture stays as it is.
+    """
 
     source: str = "noise"  # "noise", "image" or "previous"
     width: int = 512
@@ -60,7 +138,32 @@ class Pass:
     options: SamplerOptions = field(default_factory=SamplerOptions)
     denoising_strength: float = 1.0
     image: str | None = None  # base64 picture, for source "image"
-    mask: str | None = None  # base64 picture, white = repaint
+    mask: str | None = None  # base64 picture, white (or where it has alpha: opaque) = repaint
+    images: tuple[str, ...] = ()  # further base64 pictures to start from
+    resize_mode: str = "stretch"  # "stretch", "crop", "fill" or "latent": how an image gets the size of the pass
+    upscaler: str = "Latent"
+    exact_steps: bool = False  # an image pass runs all of `steps`, not only strength · steps
+    noise_multiplier: float = 1.0  # on the noise that an image pass starts with
+    extra_noise: float = 0.0  # added to the start beyond what the schedule says
+    match_colours: bool = False  # give the result the colours of the image it was made from
+    background: str = "#ffffff"  # what shows through a transparent image
+    inpaint: Inpaint = field(default_factory=Inpaint)
+    outpaint: Outpaint = field(default_factory=Outpaint)
+    prompt: str | None = None  # None: the request's
+    negative_prompt: str | None = None
+    checkpoint: str | None = None  # None: the request's
+    refiner: Refiner | None = None
+    tiles: Tiles | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All pictures that an image pass starts from, as base64."""
+        return (*([self.image] if self.image else []), *self.images)
+
+    @property
+    def masked(self) -> bool:
+        """Whether only a part is to be repainted."""
+        return self.source == "image" and bool(self.mask or self.inpaint.from_alpha or self.outpaint != Outpaint())
 
 
 @dataclass(frozen=True)
@@ -150,30 +253,61 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def check(request: GenerationRequest) -> GenerationRequest:
     """Refuse values no model could serve, before any work. Returns the request unchanged."""
-
-    def bound(name: str, value: float, low: float, high: float) -> None:
-        if not low <= value <= high:
-            raise InvalidRequest(f"{name} is {value:g}.", f"It must be from {low:g} to {high:g}.")
-
     if not request.passes:
         raise InvalidRequest("The request has no pass.", "At least one was wanted.")
     for step in request.passes:
-        bound("The width", step.width, 16, 16384)
-        bound("The height", step.height, 16, 16384)
-        bound("The number of steps", step.steps, 1, 1000)
-        bound("The guidance scale", step.guidance.scale, -100, 100)
-        bound("The denoising strength", step.denoising_strength, 0, 1)
-        if step.source not in ("noise", "image", "previous"):
-            raise InvalidRequest(f"A pass starts from {step.source!r}.", "It starts from noise, image or previous.")
-    bound("The batch size", request.batch_size, 1, 64)
-    bound("The batch count", request.count, 1, 10000)
-    bound("Clip skip", request.clip_skip, 1, 12)
-    bound("The seed", request.seed, -1, 2**64 - 1)
-    bound("The variation strength", request.variation_strength, 0, 1)
-    for name, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
+        _check_pass(step)
+    _bound("The batch size", request.batch_size, 1, 64)
+    _bound("The batch count", request.count, 1, 10000)
+    _bound("Clip skip", request.clip_skip, 1, 12)
+    _bound("The seed", request.seed, -1, 2**64 - 1)
+    _bound("The variation strength", request.variation_strength, 0, 1)
+    words = [("prompt", request.prompt), ("negative prompt", request.negative_prompt)]
+    others = [text or "" for step in request.passes for text in (step.prompt, step.negative_prompt)]
+    words += [("prompt of a pass", text) for text in others]
+    for name, text in words:
         if len(text) > 1_000_000:
             raise InvalidRequest(f"The {name} has {len(text)} characters.", "At most 1,000,000 are read.")
     return request
+
+
+def _check_pass(step: Pass) -> None:
+    _bound("The width", step.width, 16, 16384)
+    _bound("The height", step.height, 16, 16384)
+    _bound("The number of steps", step.steps, 1, 1000)
+    _bound("The guidance scale", step.guidance.scale, -100, 100)
+    _bound("The denoising strength", step.denoising_strength, 0, 1)
+    _bound("The noise multiplier", step.noise_multiplier, 0, 10)
+    _bound("The extra noise", step.extra_noise, 0, 10)
+    _one_of("A pass starts from", step.source, ("noise", "image", "previous"))
+    _one_of("The resize mode is", step.resize_mode, RESIZE_MODES)
+    _one_of("The masked content is", step.inpaint.masked_content, MASKED_CONTENTS)
+    _one_of("The inpaint area is", step.inpaint.area, ("whole", "masked"))
+    for blur in step.inpaint.mask_blur:
+        _bound("The mask blur", blur, 0, 256)
+    _bound("The padding", step.inpaint.padding, 0, 4096)
+    _bound("The condition weight", step.inpaint.condition_weight, 0, 1)
+    for pixels in dataclasses.astuple(step.outpaint):
+        _bound("The pixels to add at a side", pixels, 0, 4096)
+    if step.refiner is not None:
+        _bound("The refiner's share", step.refiner.switch_at, 0, 1)
+    if step.tiles is not None:
+        _bound("The tile size", step.tiles.size, 0, 16384)
+        _bound("The overlap of tiles", step.tiles.overlap, 0, 4096)
+    if step.inpaint.soft is not None:
+        _bound("The contrast boost", step.inpaint.soft.contrast_boost, 0.01, 64)
+        for number in dataclasses.astuple(step.inpaint.soft):
+            _bound("A number of soft inpainting", number, 0, 64)
+
+
+def _bound(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InvalidRequest(f"{name} is {value:g}.", f"It must be from {low:g} to {high:g}.")
+
+
+def _one_of(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise InvalidRequest(f"{name} {value!r}.", f"Choices: {', '.join(choices)}.")
 
 
 def replace(request: GenerationRequest, **changes: Any) -> GenerationRequest:

@@ -53,7 +53,11 @@ NAMES = tuple(PLACES)
 # Parts of the request that the page has no field for yet; they pass through a filled page untouched.
 WITHOUT_FIELD = {
     "request": ("styles", "resize_seed_from", "passes", "extensions", "version"),
-    "pass": ("source", "guidance", "options", "denoising_strength", "image", "mask"),
+    "pass": (
+        *("source", "guidance", "options", "denoising_strength", "image", "mask", "images", "resize_mode", "upscaler"),
+        *("exact_steps", "noise_multiplier", "extra_noise", "match_colours", "background", "inpaint", "outpaint"),
+        *("prompt", "negative_prompt", "checkpoint", "refiner", "tiles"),
+    ),
     "guidance": ("image_scale",),
     "options": (),
 }
