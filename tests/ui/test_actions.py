@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from tests.ui.fake_service import FakeService
-from webui.errors import InvalidRequest
 from webui.request import GenerationRequest, Pass, SamplerOptions
 from webui.settings import SettingsStore
 from webui.ui import actions
 from webui.ui.choices import menus, starting_values
 from webui.ui.fields import NAMES, default_values
-from webui.ui.targets import chosen_picture
 
 INFOTEXT = (
     "a red apple\nNegative prompt: blurry\nSteps: 30, Sampler: DPM++ 2M Karras, CFG scale: 4.5, Seed: 42, "
@@ -148,14 +145,3 @@ def test_a_checkpoint_that_cannot_be_used_is_told_before_generating(service: Fak
 def test_a_folder_without_checkpoints_is_told(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "checkpoints", list)
     assert "no checkpoint yet" in actions.page_hints(service, None, 1, 1, 7, "", "en")[0]  # type: ignore[arg-type]
-
-
-def test_the_picture_to_send_is_the_one_that_is_shown(service: FakeService) -> None:
-    job_id = done(service, GenerationRequest(prompt="apple", count=2, passes=(Pass(steps=1, width=64, height=64),)))
-    picture = chosen_picture(service, f"{job_id}/1")
-    assert picture.path == Path(service.job(job_id).results[1].path)
-    assert "apple" in picture.infotext
-    with pytest.raises(InvalidRequest, match="No picture is selected"):
-        chosen_picture(service, f"{job_id}/2")
-    with pytest.raises(InvalidRequest, match="No picture is selected"):
-        chosen_picture(service, "")

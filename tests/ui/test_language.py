@@ -10,6 +10,7 @@ import pytest
 from webui.ui import language
 from webui.ui.choices import EMPHASIS, NOISE
 from webui.ui.fields import DISCARD, NAMES
+from webui.ui.panels import PANELS, STUDIO_TABS
 
 UI = Path(language.__file__).parent
 TEXTS = language.languages()
@@ -25,6 +26,7 @@ COMPUTED = {
     *(f"choice.emphasis.{name}" for name in EMPHASIS.values()),
     *(f"choice.noise.{name}" for name in NOISE.values()),
     *(f"status.{stage}" for stage in ("load", "encode", "decode")),
+    *(f"tab.{name}" for name in (*STUDIO_TABS, *PANELS)),
     *(f"read.{name}" for name in ("sampler", "schedule")),
     "language.name",
 }

@@ -8,13 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gradio as gr
-
 from tests.ui.fake_service import FakeService
 from webui.settings import SettingsStore
 from webui.ui.assets import head, script_json
 from webui.ui.page import build_page, hint_list, page_options
-from webui.ui.targets import Target
 
 
 def test_the_page_is_light(service: FakeService, store: SettingsStore) -> None:
@@ -25,21 +22,6 @@ def test_the_page_is_light(service: FakeService, store: SettingsStore) -> None:
 def test_no_event_of_the_page_has_a_public_name(service: FakeService, store: SettingsStore) -> None:
     page = build_page(service, store)  # type: ignore[arg-type]
     assert [f.api_name for f in page.fns.values() if f.api_visibility != "private"] == []
-
-
-def test_send_buttons_are_there_only_with_somewhere_to_send(service: FakeService, store: SettingsStore) -> None:
-    def buttons(page: gr.Blocks) -> list[str]:
-        return [b.elem_id for b in page.blocks.values() if (getattr(b, "elem_id", "") or "").startswith("em-send-")]
-
-    with gr.Blocks():
-        box = gr.Textbox()
-    target = Target("img2img", "button.use", [box], lambda picture: [picture.infotext])
-    with_target = build_page(service, store, [target])  # type: ignore[arg-type]
-    assert buttons(with_target) == ["em-send-img2img"]
-    without = build_page(service, store)  # type: ignore[arg-type]
-    assert buttons(without) == []
-    rows = [b for b in without.blocks.values() if getattr(b, "elem_id", None) == "em-send"]
-    assert [row.visible for row in rows] == [False]
 
 
 def test_hints_cannot_carry_markup() -> None:

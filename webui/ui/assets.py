@@ -10,7 +10,9 @@ from typing import Any
 from webui.settings import Settings
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("core.js", "jobs.js", "pictures.js", "prompt.js", "settings.js", "keys.js")  # in the order of their needs
+# In the order of their needs.
+SCRIPTS = ("core.js", "tabs.js", "jobs.js", "pictures.js", "prompt.js", "settings.js", "keys.js")
+STYLES = ("style.css",)
 
 
 @functools.cache
@@ -22,7 +24,8 @@ def asset(name: str) -> str:
 def head(settings: Settings | None = None) -> str:
     """Style and scripts for the page's head: within the page, so they are there before the first component is."""
     scripts = [f"const emulsionDefaults = {script_json(defaults(settings))};", *(asset(name) for name in SCRIPTS)]
-    return f"<style>\n{asset('style.css')}</style>\n" + "\n".join(f"<script>\n{text}</script>" for text in scripts)
+    styles = "\n".join(f"<style>\n{asset(name)}</style>" for name in STYLES)
+    return f"{styles}\n" + "\n".join(f"<script>\n{text}</script>" for text in scripts)
 
 
 def defaults(settings: Settings | None) -> dict[str, Any]:

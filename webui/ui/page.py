@@ -1,4 +1,4 @@
-"""The whole page: quick settings, tabs, and the events that belong to no single tab."""
+"""The whole page: quick settings, tabs, and the events that belong to no single studio."""
 
 from __future__ import annotations
 
@@ -20,18 +20,10 @@ from webui.ui.choices import DEFAULT_NATIVE, facts, menus, starting_values
 from webui.ui.components import icon_button, menu, slider
 from webui.ui.fields import NAMES
 from webui.ui.language import label, translations
+from webui.ui.panels import PANELS, STUDIO_TABS
 from webui.ui.sizes import follow, preset_name, presets
-from webui.ui.targets import Target
+from webui.ui.studio import QUIET, Studio, build_studio, size_choice, wire_generate, wire_small_buttons
 from webui.ui.theme import theme
-from webui.ui.txt2img import (
-    QUIET,
-    Txt2Img,
-    build_txt2img,
-    size_choice,
-    wire_generate,
-    wire_small_buttons,
-    wire_targets,
-)
 from webui.workers.service import JobService
 
 KEEP_UPLOADS = (3600, 86400)  # Gradio looks every hour for files of its own that are older than a day
@@ -40,11 +32,11 @@ NAMES_TIMEOUT = 30.0  # seconds that a page waits for the first start of the wor
 Updates = dict[Any, Any]
 
 
-def build_page(service: JobService, settings: SettingsStore, targets: Sequence[Target] = ()) -> gr.Blocks:
+def build_page(service: JobService, settings: SettingsStore) -> gr.Blocks:
     """The page as Gradio blocks, not yet mounted; mount it with `page_options()`.
 
-    `service` answers every question and takes the jobs, `settings` give the first values of the fields, and `targets`
-    are places that a finished picture can be sent to. The routes of `routes.page_routes` must stand on the same site.
+    `service` answers every question and takes the jobs, `settings` give the first values of the fields. The routes of
+    `routes.page_routes` must stand on the same site.
     """
     values = starting_values(service, settings.settings)
     choices = menus(service, "en")
@@ -61,13 +53,23 @@ def build_page(service: JobService, settings: SettingsStore, targets: Sequence[T
                 quick["clip_skip"] = slider("clip_skip", values["clip_skip"], 1, 12, 1)
             gr.HTML(asset("language.html"), elem_id="em-language-frame", apply_default_css=False)
         with gr.Tabs(elem_id="em-tabs"):
-            with gr.Tab(label("tab.txt2img"), id="txt2img"):
-                tab = build_txt2img(quick, values, choices, native)
-                wire_targets(tab, service, targets)
-        wire_small_buttons(tab)
-        wire_generate(tab, service)
-        _wire(page, tab, service, settings, refresh, native)
+            for name in STUDIO_TABS:  # nothing inside: what they share stands below
+                _tab(name)
+            for panel in PANELS:
+                with _tab(panel):
+                    gr.HTML(asset(f"{panel}.html"), elem_id=f"em-panel-{panel}", apply_default_css=False)
+        studio = build_studio(quick, values, choices, native)
+        wire_small_buttons(studio)
+        wire_generate(studio, service)
+        _wire(page, studio, service, settings, refresh, native)
     return page
+
+
+def _tab(name: str) -> gr.Tab:
+    """A tab that tells the page's scripts when it is chosen; they show the parts that belong to it."""
+    tab = gr.Tab(label(f"tab.{name}"), id=name, elem_id=f"em-tab-{name}")
+    tab.select(None, None, None, js=f"() => emulsion.tabs.show({name!r})", **QUIET)
+    return tab
 
 
 def page_options(settings: Settings | None = None) -> dict[str, Any]:
@@ -86,15 +88,15 @@ def page_options(settings: Settings | None = None) -> dict[str, Any]:
 
 
 def _wire(
-    page: gr.Blocks, tab: Txt2Img, service: JobService, settings: SettingsStore, refresh: gr.Button, native: int
+    page: gr.Blocks, studio: Studio, service: JobService, settings: SettingsStore, refresh: gr.Button, native: int
 ) -> None:
     language = gr.Textbox("en", visible="hidden")
     report = gr.Textbox(visible="hidden")
     natives = gr.State(native)  # the native size that the size fields belong to
     translate = gr.Button(visible="hidden", elem_id="em-translate")
     fill = gr.Button(visible="hidden", elem_id="em-fill")
-    fields: Mapping[str, Any] = tab.fields  # of kinds that have the events used below
-    inputs = tab.inputs()
+    fields: Mapping[str, Any] = studio.fields  # of kinds that have the events used below
+    inputs = studio.inputs()
     menu_fields = [fields[name] for name in menus(service, "en")]
     size_fields = [fields["width"], fields["height"]]
     hint_inputs = [fields["checkpoint"], *size_fields, fields["guidance_scale"], fields["negative_prompt"], language]
@@ -140,7 +142,7 @@ def _wire(
     loaded.then(None, js="() => document.body.classList.add('em-ready')", **QUIET)
     loaded.then(names_ready, [language], menu_fields, js=where, **QUIET)
     translate.click(refreshed, [language], menu_fields, js=where, **QUIET).then(
-        hinted, hint_inputs, [tab.hint, tab.preset], js=_WITH_LANGUAGE, **QUIET
+        hinted, hint_inputs, [studio.hint, studio.preset], js=_WITH_LANGUAGE, **QUIET
     )
     refresh.click(refreshed, [language], menu_fields, js=where, **QUIET)
     fields["checkpoint"].input(fitted, [fields["checkpoint"], *size_fields, natives], [*size_fields, natives], **QUIET)
@@ -149,7 +151,7 @@ def _wire(
         [*triggers, fields["negative_prompt"].blur, page.load],
         hinted,
         hint_inputs,
-        [tab.hint, tab.preset],
+        [studio.hint, studio.preset],
         js=_WITH_LANGUAGE,
         trigger_mode="always_last",
         **QUIET,

@@ -1,15 +1,18 @@
-"""The txt2img tab: its layout, and what happens when something on it is pressed."""
+"""Where pictures are made: one place with words, settings and results for the tabs txt2img, img2img and inpaint.
+
+The tabs share it, so that a prompt stays when one changes from making to repainting; parts that only some of them need
+carry the class `em-only-…` and are shown by the style of the page.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
-from webui.errors import EmulsionError
 from webui.ui import actions
 from webui.ui.assets import asset
 from webui.ui.choices import Choices
@@ -17,7 +20,6 @@ from webui.ui.components import checkbox, icon_button, line, menu, number, slide
 from webui.ui.fields import NAMES
 from webui.ui.language import label
 from webui.ui.sizes import preset_name, presets
-from webui.ui.targets import Target, chosen_picture
 from webui.workers.service import JobService
 
 # Events that only hand plain data over: no queue, no spinner, no name in the HTTP interface.
@@ -25,8 +27,8 @@ QUIET: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visi
 
 
 @dataclass(frozen=True)
-class Txt2Img:
-    """The parts of the tab that the page wires up. `fields` holds every input by its name in `fields.PLACES`."""
+class Studio:
+    """The parts that the page wires up. `fields` holds every input by its name in `fields.PLACES`."""
 
     fields: Mapping[str, Component]
     preset: gr.Radio
@@ -34,27 +36,25 @@ class Txt2Img:
     seed_buttons: tuple[gr.Button, gr.Button, gr.Button, gr.Button]
     generate: gr.Button
     hint: gr.HTML
-    send_row: gr.Row
 
     def inputs(self) -> list[Component]:
         """The inputs in the order that `request_from_values` expects."""
         return [self.fields[name] for name in NAMES]
 
 
-def build_txt2img(
+def build_studio(
     quick: Mapping[str, Component], values: Mapping[str, Any], choices: Mapping[str, Choices], native: int
-) -> Txt2Img:
-    """Lay the tab out inside an open `gr.Tab`. `quick` are the fields that stand above the tabs."""
+) -> Studio:
+    """Lay it out. `quick` are the fields that stand above the tabs."""
     fields: dict[str, Component] = dict(quick)
-    with gr.Row(elem_id="em-main"):
+    with gr.Row(elem_id="em-main", elem_classes=["em-studio"]):
         with gr.Column(elem_id="em-words"):
             generate = _words(fields, values)
         with gr.Column(elem_id="em-outcome"):
             gr.HTML(asset("result.html"), elem_id="em-result-frame", apply_default_css=False)
-            send_row = gr.Row(elem_id="em-send", visible=False)
         with gr.Column(elem_id="em-settings"):
             preset, swap, seed_buttons, hint = _settings(fields, values, choices, native)
-    return Txt2Img(fields, preset, swap, seed_buttons, generate, hint, send_row)
+    return Studio(fields, preset, swap, seed_buttons, generate, hint)
 
 
 def _words(fields: dict[str, Component], values: Mapping[str, Any]) -> gr.Button:
@@ -163,51 +163,31 @@ def size_choice(size: tuple[int, int]) -> tuple[str, str]:
     return f"{size[0]} × {size[1]}", preset_name(size)
 
 
-def wire_small_buttons(tab: Txt2Img) -> None:
+def wire_small_buttons(studio: Studio) -> None:
     """Swap, presets and seed buttons: all in the browser, nothing is sent."""
-    width, height = tab.fields["width"], tab.fields["height"]
+    width, height = studio.fields["width"], studio.fields["height"]
     alone: dict[str, Any] = {"fn": None, **QUIET}
-    tab.swap.click(inputs=[width, height], outputs=[width, height], js="(w, h) => [h, w]", **alone)
-    tab.preset.input(inputs=[tab.preset], outputs=[width, height], js="(p) => p.split('x').map(Number)", **alone)
-    random, reuse, random_variation, reuse_variation = tab.seed_buttons
+    studio.swap.click(inputs=[width, height], outputs=[width, height], js="(w, h) => [h, w]", **alone)
+    studio.preset.input(inputs=[studio.preset], outputs=[width, height], js="(p) => p.split('x').map(Number)", **alone)
+    random, reuse, random_variation, reuse_variation = studio.seed_buttons
     for seed, fresh, again, kind in (
-        (tab.fields["seed"], random, reuse, "seed"),
-        (tab.fields["variation_seed"], random_variation, reuse_variation, "variationSeed"),
+        (studio.fields["seed"], random, reuse, "seed"),
+        (studio.fields["variation_seed"], random_variation, reuse_variation, "variationSeed"),
     ):
         fresh.click(outputs=[seed], js="() => '-1'", **alone)
         again.click(inputs=[seed], outputs=[seed], js=f"(old) => emulsion.jobs.seedOfShown('{kind}', old)", **alone)
 
 
-def wire_generate(tab: Txt2Img, service: JobService) -> None:
+def wire_generate(studio: Studio, service: JobService) -> None:
     """Send the fields; the browser then follows the job by itself."""
     ticket = gr.Textbox(visible="hidden", elem_id="em-ticket")
 
     def submit(request: gr.Request, *values: Any) -> str:
         return actions.submit(service, values, client_of(request))
 
-    sent = tab.generate.click(submit, tab.inputs(), ticket, trigger_mode="multiple", **QUIET)
+    sent = studio.generate.click(submit, studio.inputs(), ticket, trigger_mode="multiple", **QUIET)
     sent.success(None, [ticket], None, js="(ticket) => emulsion.jobs.follow(ticket)", **QUIET)
     sent.failure(None, None, None, js="() => emulsion.jobs.notSent()", **QUIET)
-
-
-def wire_targets(tab: Txt2Img, service: JobService, targets: Sequence[Target]) -> None:
-    """One button under the picture for each target; without targets there is no row."""
-    if not targets:
-        return
-    tab.send_row.visible = True
-    with tab.send_row:
-        selection = gr.Textbox(visible="hidden")
-        for target in targets:
-            button = gr.Button(label(target.label_key), elem_id=f"em-send-{target.name}", size="sm")
-
-            def receive(chosen: str, target: Target = target) -> Sequence[Any]:
-                try:
-                    return target.receive(chosen_picture(service, chosen))
-                except EmulsionError as error:
-                    raise gr.Error(str(error)) from None
-
-            js = "() => [emulsion.jobs.selection()]"
-            button.click(receive, [selection], list(target.outputs), js=js, show_progress="hidden", queue=False)
 
 
 def client_of(request: gr.Request) -> str:
