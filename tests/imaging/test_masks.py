@@ -129,12 +129,12 @@ def test_pasting_back_leaves_every_unmasked_pixel_as_it_was(box):
 
 
 def test_a_softly_painted_picture_is_taken_where_it_has_changed():
-    distance, wanted = np.zeros((16, 16)), np.zeros((16, 16))
-    distance[4:12, 4:12], wanted[4:12, 4:12] = 3.0, 1.0
-    made = np.asarray(difference_mask(distance, wanted, SoftInpaint(), (128, 128)))
-    assert made[64, 64] > 240
-    assert made[:4].max() == made[:, :4].max() == 0
-    assert np.asarray(difference_mask(distance * 0, wanted, SoftInpaint(), (128, 128))).max() == 0
+    distance, wanted = np.zeros((24, 24)), np.zeros((24, 24))
+    distance[8:16, 8:16], wanted[8:16, 8:16] = 3.0, 1.0
+    made = np.asarray(difference_mask(distance, wanted, SoftInpaint(), (192, 192)))
+    assert made[96, 96] > 240
+    assert made[:16].max() == made[:, :16].max() == 0
+    assert np.asarray(difference_mask(distance * 0, wanted, SoftInpaint(), (192, 192))).max() == 0
 
 
 def test_a_higher_threshold_takes_less():

@@ -27,7 +27,7 @@ def difference_mask(distance: np.ndarray, mask: np.ndarray, soft: SoftInpaint, s
     spread = _rank_mean(_rank_mean(distance.astype(np.float64), 0.9, 1.0), 0.25, 0.75)
     kept = 1 / (1 + (spread / np.maximum(tolerance, 1e-5)) ** soft.difference_contrast)
     changed = 1 - kept**3 * (kept * (6 * kept - 15) + 10)  # smootherstep
-    picture = Image.fromarray(np.clip(changed * 255, 0, 255).astype(np.uint8)).resize(size, Image.Resampling.LANCZOS)
+    picture = Image.fromarray(np.clip(changed * 255, 0, 255).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
     blurred = cv2.GaussianBlur(np.asarray(picture), (0, 0), SMOOTHING, borderType=cv2.BORDER_REPLICATE)
     return Image.fromarray(blurred)
 
