@@ -15,12 +15,17 @@ FORMS = {
     "A1111 with a tensor for a token": {"string_to_token": {"*": torch.tensor(265)}, "string_to_param": {"*": VECTORS}},
     "the first authors'": {"string_to_param": nn.ParameterDict({"*": nn.Parameter(VECTORS)})},
     "diffusers": {"<x>": VECTORS},
+    "a list": [{"<other>": torch.zeros(2, 5)}, {"<x>": VECTORS}],
+    "a list of tensors": [torch.zeros(2, 5), VECTORS],
+    "a bare tensor": VECTORS,
+    "a bare parameter": nn.Parameter(VECTORS),
 }
 
 
+@pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("form", FORMS)
-def test_every_pickled_form_is_read(tmp_path, form):
-    torch.save(FORMS[form], tmp_path / "a.pt")
+def test_every_pickled_form_is_read(tmp_path, form, zipped):
+    torch.save(FORMS[form], tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
     header = read_header(tmp_path / "a.pt")
     tensors = vector_tensors(header, 1, 8)
     assert vector_count(header, tensors) == 3
@@ -49,6 +54,17 @@ def test_the_refiner_takes_the_half_that_is_its_own(tmp_path):
     save_safetensors(tmp_path / "a.safetensors", {"clip_g": torch.ones(2, 12), "clip_l": VECTORS[:2]})
     header = read_header(tmp_path / "a.safetensors")
     assert vector_tensors(header, 1, 12) == ("clip_g",)
+
+
+def test_a_pair_under_other_names_is_told_apart_by_its_widths(tmp_path):
+    save_safetensors(tmp_path / "a.safetensors", {"text_encoders_1": torch.ones(2, 12), "text_encoders_0": VECTORS[:2]})
+    assert vector_tensors(read_header(tmp_path / "a.safetensors"), 2, 20) == ("text_encoders_0", "text_encoders_1")
+
+
+def test_a_network_or_lora_is_no_embedding_though_some_tensors_would_fit(tmp_path):
+    save_safetensors(tmp_path / "a.safetensors", {f"layer{i}.lora_down.weight": torch.ones(4, 8) for i in range(17)})
+    with pytest.raises(UnknownModel, match="a holds 17 tensors"):
+        vector_tensors(read_header(tmp_path / "a.safetensors"), 1, 8)
 
 
 @pytest.mark.parametrize(("encoders", "width"), [(1, 16), (2, 20)])

@@ -104,6 +104,7 @@ def wanted():
 
 def small_request(prompt="a red apple", **fields) -> GenerationRequest:
     """A small request; fields of the pass and of the request may be given together."""
-    own = {name: fields.pop(name) for name in list(fields) if name in Pass.__dataclass_fields__}
+    names = set(Pass.__dataclass_fields__) - set(GenerationRequest.__dataclass_fields__)
+    own = {name: fields.pop(name) for name in list(fields) if name in names}
     step = Pass(**{"width": 64, "height": 64, "steps": 4, "sampler": "Euler", **own})
     return GenerationRequest(**{"prompt": prompt, "seed": 5, "passes": (step,), **fields})

@@ -18,6 +18,7 @@ from webui.errors import NotFound, UnknownModel
 from webui.families.base import Defaults
 from webui.infotext import request_to_infotext
 from webui.request import GenerationRequest, check
+from webui.workers.blobs import Blobs
 from webui.workers.views import JobView, ResultView, ServiceStatus
 
 SAMPLERS = ("Euler a", "Euler", "DPM++ 2M", "DPM++ SDE", "UniPC", "DDIM", "LCM")
@@ -45,6 +46,15 @@ class FakeCatalogue:
     def vaes(self):
         return [CheckpointFile("soft.safetensors", Path("soft.safetensors"), 1, 1)]
 
+    def files(self, kind):
+        return []
+
+    def find_file(self, kind, name, label):
+        raise NotFound(f"There is no {label} named {name!r}.")
+
+    def styles(self):
+        return {"Soft light": None}
+
     def find(self, name):
         return self._match(name, self.checkpoints())
 
@@ -69,6 +79,7 @@ class FakeService:
     def __init__(self, folder: Path, step_seconds: float = 0.05, catalogue: FakeCatalogue | None = None):
         self.folder, self.step_seconds = folder, step_seconds
         self.catalogue = catalogue or FakeCatalogue()
+        self.blobs = Blobs(folder / "blobs")
         self.submitted: list[GenerationRequest] = []
         self._views: dict[str, JobView] = {}
         self._wishes: dict[str, set[str]] = {}
@@ -80,6 +91,9 @@ class FakeService:
 
     def vaes(self):
         return self.catalogue.vaes()
+
+    def upscalers(self):
+        return ["Lanczos", "Nearest"]
 
     def names(self, kind, timeout=30.0):
         return [{"name": name} for name in (SAMPLERS if kind == "samplers" else SCHEDULES)]

@@ -99,6 +99,19 @@ def test_tokens_are_counted_as_the_text_encoder_reads_them(client: TestClient) -
     assert answer.json()["counts"] == [[3, 75], [0, 75], [79, 150], [3, 75]]
 
 
+def test_a_name_of_an_embedding_counts_as_its_vectors(client: TestClient, service: FakeService, monkeypatch) -> None:
+    asked = []
+
+    def counts(text: str, catalogue: object, checkpoint: str | None) -> dict[str, int]:
+        asked.append((text, catalogue, checkpoint))
+        return {"grainy": 16}
+
+    monkeypatch.setattr(routes, "vector_counts", counts)
+    answer = client.post("/ui/tokens", json={"texts": ["a grainy apple"], "checkpoint": "portrait"})
+    assert answer.json() == {"counts": [[18, 75]]}
+    assert asked == [("a grainy apple", service.catalogue, "portrait")]
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"texts": "a"}', b'{"texts": [1]}', b"[" * 100_000, b"\xff"])
 def test_a_body_that_is_no_list_of_texts_is_refused(client: TestClient, body: bytes) -> None:
     assert client.post("/ui/tokens", content=body).status_code == 422

@@ -1,16 +1,20 @@
 """Textual inversion (Gal et al. 2022): files that hold token vectors, one or more for each text encoder.
 
-Read: A1111's `.pt`, diffusers' `.bin`, safetensors of either, XL's pairs `clip_l` and `clip_g`, and embeddings that
-came bundled in a LoRA. What a file holds is told from its header; nothing here needs torch but `read_vectors`.
+Read: A1111's `.pt`, diffusers' `.bin`, lists of those, bare tensors, safetensors of either, XL's pairs `clip_l` and
+`clip_g`, pictures (see `embedding_picture`), and embeddings that came bundled in a LoRA. What a file holds is told from
+its header; nothing here needs torch but `read_vectors`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from webui.adapters.embedding_picture import CONTAINER, is_picture, picture_header, read_picture
 from webui.adapters.roles import BUNDLED
 from webui.errors import DamagedFile, IncompatibleModel, UnknownModel
+from webui.weights.header import read_header
 from webui.weights.tensors import FLOAT_DTYPES, Header
 
 if TYPE_CHECKING:
@@ -18,6 +22,18 @@ if TYPE_CHECKING:
 
 PAIR = ("clip_l", "clip_g")  # XL's two text encoders, in order
 MOST_VECTORS = 75  # what a chunk of a prompt holds
+MOST_TENSORS = 16  # of an embedding file; LoRAs and networks have hundreds, some of which would fit by their width
+
+
+def embedding_header(path: Path) -> Header:
+    """`read_header` for embeddings, which may also be pictures. Raises what that and `read_picture` raise."""
+    return picture_header(path) if is_picture(path) else read_header(path)
+
+
+def embedding_name(header: Header) -> str:
+    """What prompts call it: the file's name, for a picture the name inside."""
+    inside = header.metadata.get("name", "").strip() if header.container == CONTAINER else ""
+    return inside or header.path.stem
 
 
 def bundled_names(header: Header) -> tuple[str, ...]:
@@ -34,8 +50,9 @@ def vector_tensors(header: Header, encoders: int, width: int, bundle: str = "") 
     """
     found = _candidates(header, bundle)
     name = bundle or header.path.stem
-    if not found:
-        raise UnknownModel(f"The embedding {name} holds no vectors.", "Tensors [vectors, width] were wanted.")
+    if not found or (not bundle and len(header.tensors) > MOST_TENSORS):
+        held = f"{len(header.tensors)} tensors" if found else "no vectors"
+        raise UnknownModel(f"The embedding {name} holds {held}.", "One tensor [vectors, width] an encoder was wanted.")
     chosen = _chosen(found, encoders, width)
     if chosen is None:
         widths = " and ".join(map(str, sorted({shape[1] for shape in found.values()})))
@@ -57,13 +74,23 @@ def vector_count(header: Header, tensors: Sequence[str]) -> int:
 
 
 def read_vectors(header: Header, tensors: Sequence[str]) -> tuple[Tensor, ...]:
-    """The vectors [n, D] for each text encoder, in float32."""
+    """The vectors [n, D] for each text encoder, in float32. Raises DamagedFile for values that are no numbers."""
     import torch
 
     from webui.weights.reader import Weights
 
-    with Weights(header) as weights:
-        return tuple(torch.atleast_2d(weights.tensor(name).float()).clone() for name in tensors)
+    if header.container == CONTAINER:
+        arrays = read_picture(header.path).tensors
+        if not set(tensors) <= set(arrays):
+            raise DamagedFile(f"{header.path.name} has changed since it was listed.", "", "Refresh the list.")
+        found = tuple(torch.from_numpy(arrays[name]) for name in tensors)
+    else:
+        with Weights(header) as weights:
+            found = tuple(weights.tensor(name).float().clone() for name in tensors)
+    for name, vectors in zip(tensors, found, strict=True):
+        if not bool(vectors.isfinite().all()):
+            raise DamagedFile(f"{header.path.name} is damaged: {name} holds values that are no numbers.")
+    return tuple(torch.atleast_2d(vectors) for vectors in found)
 
 
 def _candidates(header: Header, bundle: str) -> dict[str, tuple[int, int]]:
@@ -81,5 +108,7 @@ def _chosen(found: dict[str, tuple[int, int]], encoders: int, width: int) -> tup
         return next(((name,) for name, (_, own) in found.items() if own == width), None)
     ends = {name.rpartition(".")[2]: name for name in found}
     pair = tuple(ends[part] for part in PAIR if part in ends)
+    if not pair and len(found) == encoders:  # under names of their own: the narrower one is the first encoder's
+        pair = tuple(sorted(found, key=lambda name: found[name][1]))
     fits = len(pair) == encoders and sum(found[name][1] for name in pair) == width
     return pair if fits else None

@@ -6,9 +6,10 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from webui.adapters.embedding import vector_count, vector_tensors
+from webui.adapters.embedding import embedding_header, vector_count, vector_tensors
 from webui.api.context import Context
 from webui.engine.catalogue import CheckpointFile
+from webui.engine.embeddings import embedding_files
 from webui.errors import FileError, NotFound
 from webui.families import FAMILIES, ModelFacts
 from webui.weights.header import read_header
@@ -64,16 +65,16 @@ def _embeddings(context: Context) -> dict[str, dict[str, Any]]:
         facts = context.catalogue.facts(context.catalogue.find(None))
     except (FileError, NotFound):
         facts = None
-    for file in context.catalogue.files("embeddings"):
+    for name, file in sorted(embedding_files(context.catalogue).items()):
         place, told = _embedding(file, facts)
-        answer[place][file.stem] = told
+        answer[place][name] = told
     return answer
 
 
 def _embedding(file: CheckpointFile, facts: ModelFacts | None) -> tuple[str, dict[str, Any]]:
     told: dict[str, Any] = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None, "shape": 0, "vectors": 0}
     try:
-        header = read_header(file.path)
+        header = embedding_header(file.path)
         said = header.metadata
         told |= {"step": int(said["step"]) if said.get("step", "").isdigit() else None}
         told |= {key: said.get(key) for key in ("sd_checkpoint", "sd_checkpoint_name")}

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from webui.errors import FileError, NotFound
 from webui.paths import Paths
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from webui.settings import Settings
 
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+PICTURES = (".png", ".webp")  # which embeddings may come in
 NOT_CHECKPOINTS = re.compile(r"(^|[-_.])(vae|tiny|taesd|taesdxl|preview)[-_.]", re.IGNORECASE)  # beside checkpoints
 BRACKETED_HASH = re.compile(r"\s*\[([0-9a-fA-F]{6,64})\]\s*$")
 DATA = "|data"  # after the key of a file whose bytes without the header were hashed
 SHORT_HASH = 10  # characters of the SHA-256 that titles and infotexts show
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class CheckpointFile:
     @property
     def stem(self) -> str:
         """File name without folder and suffix, as infotexts write it."""
-        return self.path.stem if self.path.suffix.lower() in SUFFIXES else self.path.name
+        return self.path.stem if self.path.suffix.lower() in (*SUFFIXES, *PICTURES) else self.path.name
 
     @property
     def short_hash(self) -> str | None:
@@ -119,8 +121,29 @@ class Catalogue:
         """All files of one kind of model folder ("loras", "embeddings" …; see `paths.MODEL_FOLDERS`), by name."""
         with self._lock:
             if kind not in self._others:
-                self._others[kind] = self._list((folder, True) for folder in self._paths.folders(kind))
+                found = self._list((folder, True) for folder in self._paths.folders(kind))
+                if kind == "embeddings":
+                    found = sorted([*found, *self._picture_embeddings()], key=lambda file: file.name.casefold())
+                self._others[kind] = found
             return [self._with_hash(file) for file in self._others[kind]]
+
+    def _picture_embeddings(self) -> list[CheckpointFile]:
+        """Pictures that hold an embedding. Others in these folders are previews, and each is looked into only once."""
+        from webui.adapters.embedding_picture import may_hold_embedding
+
+        def holds(file: CheckpointFile) -> bool:
+            return self.remembered("picture", file, lambda: may_hold_embedding(file.path))
+
+        folders = [(folder, True) for folder in self._paths.folders("embeddings")]
+        return [file for file in self._list(folders, _picture_paths) if holds(file)]
+
+    def remembered(self, what: str, file: CheckpointFile, make: Callable[[], T]) -> T:
+        """What `make` returns for a file, made again only when the file has changed."""
+        key = f"{what}|{file.key}"
+        if key not in self._facts:
+            self._facts[key] = make()
+        found: T = self._facts[key]
+        return found
 
     def find_file(self, kind: str, name: str, label: str) -> CheckpointFile:
         """The file of a kind by name, stem, the name that its trainer wrote into it, or hash.
@@ -194,10 +217,12 @@ class Catalogue:
     def _with_hash(self, file: CheckpointFile) -> CheckpointFile:
         return dataclasses.replace(file, sha256=self._hashes.get(file.key))
 
-    def _list(self, folders: Iterable[tuple[Path, bool]]) -> list[CheckpointFile]:
+    def _list(
+        self, folders: Iterable[tuple[Path, bool]], paths: Callable[[Path, bool], Iterator[Path]] | None = None
+    ) -> list[CheckpointFile]:
         found: dict[Path, CheckpointFile] = {}
         for folder, deep in folders:
-            for path in _weight_paths(folder, deep):
+            for path in (paths or _weight_paths)(folder, deep):
                 real = path.resolve()
                 if real in found:
                     continue
@@ -293,6 +318,16 @@ def _weight_paths(folder: Path, deep: bool) -> Iterator[Path]:
                 yield from _weight_paths(path, deep)
         elif path.suffix.lower() in SUFFIXES and path.is_file():
             yield path
+
+
+def _picture_paths(folder: Path, deep: bool) -> Iterator[Path]:
+    """Pictures that are not plainly previews: those of other files, and those that say so."""
+    others = {path.with_suffix("") for path in _weight_paths(folder, deep)}
+    for path in sorted(folder.rglob("*") if deep else folder.glob("*")):
+        if path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file():
+            stem = path.with_suffix("")
+            if stem not in others and stem.suffix.lower() != ".preview":
+                yield path
 
 
 def _weight_files(path: Path) -> list[Path]:

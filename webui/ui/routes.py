@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from webui.engine.embeddings import vector_counts
 from webui.errors import EmulsionError, InvalidRequest, NotFound
 from webui.text.chunks import count_tokens
 from webui.text.tokenizers import clip_tokenizer
@@ -43,7 +44,7 @@ def page_routes(service: JobService) -> list[Route]:
         Route(f"{job}/preview", _answer(functools.partial(_preview, service)), methods=["GET"]),
         Route(f"{job}/pictures/{{index:int}}", _answer(functools.partial(_picture, service)), methods=["GET"]),
         Route(f"{job}/{{wish}}", _answer(functools.partial(_wish, service)), methods=["POST"]),
-        Route(f"{PREFIX}/tokens", _answer(_tokens), methods=["POST"]),
+        Route(f"{PREFIX}/tokens", _answer(functools.partial(_tokens, service)), methods=["POST"]),
         Route(f"{PREFIX}/settings", _answer(_settings), methods=["POST"]),
     ]
 
@@ -116,11 +117,15 @@ async def _wish(service: JobService, request: Request) -> Response:
     return JSONResponse({"done": done})
 
 
-async def _tokens(request: Request) -> Response:
-    texts = _texts(await _body(request, TEXT_BYTES))
-    tokenizer = await asyncio.to_thread(clip_tokenizer)
-    counts = [await asyncio.to_thread(count_tokens, text, tokenizer) for text in texts]
+async def _tokens(service: JobService, request: Request) -> Response:
+    texts, checkpoint = _texts(await _body(request, TEXT_BYTES))
+    counts = [await asyncio.to_thread(_count, service, text, checkpoint) for text in texts]
     return JSONResponse({"counts": counts})
+
+
+def _count(service: JobService, text: str, checkpoint: str | None) -> tuple[int, int]:
+    vectors = vector_counts(text, service.catalogue, checkpoint) if service.catalogue is not None else {}
+    return count_tokens(text, clip_tokenizer(), embeddings=vectors)
 
 
 async def _settings(request: Request) -> Response:
@@ -139,11 +144,13 @@ async def _body(request: Request, limit: int) -> bytes:
     return bytes(data)
 
 
-def _texts(body: bytes) -> list[str]:
+def _texts(body: bytes) -> tuple[list[str], str | None]:
+    """The texts to count, and the checkpoint whose embeddings they may name (None: the default)."""
     try:
-        texts = json.loads(body)["texts"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        data = json.loads(body)
+        texts, checkpoint = data["texts"], data.get("checkpoint")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise InvalidRequest("The body is not JSON with a list named texts.") from None
     if not isinstance(texts, list) or len(texts) > 8 or not all(isinstance(text, str) for text in texts):
         raise InvalidRequest("texts is not a list of at most 8 texts.")
-    return texts
+    return texts, checkpoint if isinstance(checkpoint, str) else None

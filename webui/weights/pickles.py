@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from webui.errors import DamagedFile, UnsafeFile
-from webui.weights.pickle_machine import Inert, Machine
+from webui.weights.pickle_machine import Builder, Inert, Machine
 from webui.weights.pickle_names import Storage, StoredTensor, find_name, find_storage
 from webui.weights.tensors import DTYPE_BYTES, MAXIMUM_TENSORS, Header, Place, TensorInfo
 from webui.weights.zip_file import DEFLATED, Member, read_member, read_members
@@ -25,6 +25,7 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model", "module")
 PASSENGERS = frozenset({"optimizer_states", "optimizer", "lr_schedulers", "callbacks", "loops", "hparams_name"})
 MAXIMUM_DEPTH = 4
+BARE = "tensor"  # name of the tensor of a file that holds one and nothing else
 
 
 def read_zip(path: Path) -> Header:
@@ -49,7 +50,10 @@ def _legacy_parts(path: Path, view: memoryview) -> tuple[Any, dict[str, tuple[in
     """The pickled object, and offset and element count of each storage."""
     storages: dict[str, Storage] = {}
 
-    def storage(identifier: Any) -> Storage:
+    def storage(identifier: Any) -> Storage | Builder:
+        # Classes of modules came with their source; what is used of one is what the table of names has for it.
+        if isinstance(identifier, tuple) and identifier[:1] == ("module",) and isinstance(identifier[1], Builder):
+            return identifier[1]
         found = find_storage(identifier)
         return storages.setdefault(found.key, found)
 
@@ -83,7 +87,9 @@ def _damaged(path: Path, why: str) -> DamagedFile:
 
 
 def _header(path: Path, container: str, top: Any, place: Callable[[StoredTensor], Place]) -> Header:
-    if not isinstance(top, dict):
+    if isinstance(top, StoredTensor):
+        top = {BARE: top}
+    if not isinstance(top, dict | list):
         raise DamagedFile(
             f"{path.name} holds a {type(top).__name__}.",
             "A dictionary of tensors was wanted.",
@@ -91,12 +97,12 @@ def _header(path: Path, container: str, top: Any, place: Callable[[StoredTensor]
         )
     tensors: dict[str, TensorInfo] = {}
     places: dict[str, Place] = {}
-    for name, tensor in _walk(path, _unwrap(top)):
+    for name, tensor in _walk(path, _unwrap(top) if isinstance(top, dict) else top):
         if len(tensors) >= MAXIMUM_TENSORS or name in tensors:
             raise UnsafeFile(f"{path.name} holds {name!r:.100} twice, or over {MAXIMUM_TENSORS} tensors.")
         tensors[name] = TensorInfo(tensor.shape, tensor.dtype)
         places[name] = place(tensor)
-    return Header(path, container, tensors, _metadata(top), places)
+    return Header(path, container, tensors, _metadata(top) if isinstance(top, dict) else {}, places)
 
 
 def _unwrap(top: dict[Any, Any]) -> dict[Any, Any]:
