@@ -10,10 +10,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webui.errors import InvalidRequest
-from webui.request import GenerationRequest, Guidance, Pass, SamplerOptions
+from webui.request import (
+    GenerationRequest,
+    Guidance,
+    Inpaint,
+    Outpaint,
+    Pass,
+    Refiner,
+    SamplerOptions,
+    SoftInpaint,
+    Tiles,
+)
 from webui.ui.fields import NAMES, PLACES, WITHOUT_FIELD, default_values, request_from_values, values_from_request
 
-PARTS = {"request": GenerationRequest, "pass": Pass, "guidance": Guidance, "options": SamplerOptions}
+PARTS = {
+    "request": GenerationRequest,
+    "pass": Pass,
+    "guidance": Guidance,
+    "options": SamplerOptions,
+    "inpaint": Inpaint,
+    "soft": SoftInpaint,
+    "outpaint": Outpaint,
+    "tiles": Tiles,
+}
+ALSO = {"pass": {"source", "hires"}}  # parts of the page that hold a pass's attributes too
 
 
 def filled(**changes: Any) -> list[Any]:
@@ -23,7 +43,8 @@ def filled(**changes: Any) -> list[Any]:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_everything_a_request_holds_has_a_field_or_a_reason(part: str) -> None:
-    offered = {attribute for where, attribute in PLACES.values() if where == part}
+    parts = {part} | ALSO.get(part, set())
+    offered = {attribute for where, attribute in PLACES.values() if where in parts}
     assert offered.isdisjoint(WITHOUT_FIELD[part])
     assert offered | set(WITHOUT_FIELD[part]) == {field.name for field in dataclasses.fields(PARTS[part])}
 
@@ -94,3 +115,86 @@ def test_an_empty_seed_is_a_random_one() -> None:
 
 def test_whole_numbers_that_arrive_with_a_point_are_taken() -> None:
     assert request_from_values(filled(steps=12.0)).passes[0].steps == 12
+
+
+def passes(**changes: Any) -> tuple[Pass, ...]:
+    return request_from_values(filled(**changes)).passes
+
+
+def test_hires_fix_is_a_second_pass_that_is_as_the_first_where_it_says_nothing() -> None:
+    second = passes(hires=True, steps=12, sampler="DDIM", guidance_scale=5, eta=0.5, hires_strength=0.4)[1]
+    assert (second.source, second.width, second.height) == ("previous", 1024, 1024)
+    assert (second.sampler, second.steps, second.guidance.scale, second.options.eta) == ("DDIM", 12, 5, 0.5)
+    assert second.denoising_strength == 0.4 and (second.prompt, second.checkpoint) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("wish", "size"),
+    [
+        ({"hires_scale": 1.5}, (768, 384)),
+        ({"hires_width": 1000}, (1000, 500)),
+        ({"hires_height": 512}, (1024, 512)),
+        ({"hires_width": 640, "hires_height": 640}, (640, 640)),
+    ],
+)
+def test_the_size_of_the_second_pass(wish: dict[str, Any], size: tuple[int, int]) -> None:
+    second = passes(hires=True, width=512, height=256, **wish)[1]
+    assert (second.width, second.height) == size
+
+
+def test_a_tab_uses_its_own_fields_only() -> None:
+    others = {"source_image": "blob:1", "source_mask": "blob:2", "tiled": True, "soft_inpaint": True, "image_scale": 2}
+    assert passes(mode="txt2img", **others) == (Pass(),)
+    (img2img,) = passes(mode="img2img", hires=True, outpaint_left=64, **others)
+    assert (img2img.source, img2img.image, img2img.mask) == ("image", "blob:1", None)
+    assert img2img.tiles == Tiles() and img2img.guidance.image_scale == 2 and not img2img.masked
+    (inpaint,) = passes(mode="inpaint", mask_blur=9, **others)
+    assert (inpaint.mask, inpaint.inpaint.mask_blur) == ("blob:2", (9, 9)) and inpaint.inpaint.soft == SoftInpaint()
+
+
+def test_a_finished_picture_is_enlarged_by_a_first_pass_that_only_reads_it() -> None:
+    first, second = passes(mode="hires", source_image="blob:1", width=640, height=512, hires=False)
+    assert (first.source, first.image, first.denoising_strength) == ("image", "blob:1", 0)
+    assert (second.source, second.width, second.height) == ("previous", 1280, 1024)
+
+
+def test_the_refiner_takes_over_where_one_is_chosen() -> None:
+    assert passes(refiner_checkpoint="fine.safetensors", refiner_at=0.6)[0].refiner == Refiner("fine.safetensors", 0.6)
+    assert passes(refiner_checkpoint=None)[0].refiner is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mode": "img2img"}, "no picture to start from"),
+        ({"mode": "inpaint", "source_image": "blob:1"}, "Nothing of the picture is marked"),
+    ],
+)
+def test_what_a_tab_lacks_is_said(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        request_from_values(filled(**changes))
+
+
+def test_growing_a_picture_needs_no_mask() -> None:
+    (step,) = passes(mode="inpaint", source_image="blob:1", outpaint_left=64)
+    assert step.outpaint == Outpaint(left=64) and step.masked
+
+
+hires_passes = st.builds(
+    Pass,
+    source=st.just("previous"),
+    width=st.integers(16, 4096),
+    height=st.integers(16, 4096),
+    steps=st.integers(1, 99),
+    sampler=st.sampled_from(["Euler a", "DDIM"]),
+    upscaler=st.sampled_from(["Latent", "Lanczos"]),
+    denoising_strength=st.floats(0, 1),
+    prompt=st.none() | st.just("finer"),
+    checkpoint=st.none() | st.just("fine.safetensors"),
+)
+
+
+@given(hires_passes)
+def test_a_second_pass_shown_in_the_fields_comes_back_unchanged(second: Pass) -> None:
+    request = GenerationRequest(passes=(Pass(), second))
+    assert request_from_values(list(values_from_request(request).values())) == request

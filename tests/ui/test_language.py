@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from webui.request import MASKED_CONTENTS, RESIZE_MODES
 from webui.ui import language
 from webui.ui.choices import EMPHASIS, NOISE
 from webui.ui.fields import DISCARD, NAMES
@@ -19,11 +20,15 @@ GROUPS = {key.split(".")[0] for key in TEXTS["en"]}
 # A key stands in the code as a whole string; computed ones are listed below.
 KEY = re.compile(rf"""["'`]((?:{"|".join(sorted(GROUPS))})\.[a-z0-9_.]*[a-z0-9_])["'`]""")
 FILES = {file.name for file in (UI / "assets").glob("*.html")}
+HIDDEN = ("mode", "source_image", "source_mask")  # fields that only the scripts fill
 COMPUTED = {
-    *(f"field.{name}.{part}" for name in NAMES for part in ("label", "info")),
+    *(f"field.{name}.{part}" for name in NAMES if name not in HIDDEN for part in ("label", "info")),
     *(f"field.{name}.placeholder" for name in ("prompt", "negative_prompt")),
     *(f"choice.discard.{name}" for name in DISCARD),
     *(f"choice.emphasis.{name}" for name in EMPHASIS.values()),
+    *(f"choice.resize.{name}" for name in RESIZE_MODES),
+    *(f"choice.masked.{name.replace(' ', '_')}" for name in MASKED_CONTENTS),
+    *(f"choice.area.{name}" for name in ("whole", "masked")),
     *(f"choice.noise.{name}" for name in NOISE.values()),
     *(f"status.{stage}" for stage in ("load", "encode", "decode")),
     *(f"tab.{name}" for name in (*STUDIO_TABS, *PANELS)),
@@ -66,7 +71,8 @@ def test_texts_have_the_same_places_to_fill_and_none_is_empty(name: str) -> None
 def test_chinese_texts_are_chinese() -> None:
     # Names and examples of prompts stay as they are: checkpoints are trained on English words.
     same = {"page.title", "field.vae.label", "field.guidance_scale.label", "field.eta.label", "field.s_churn.label"}
-    same |= {"field.rho.label", "choice.noise.cpu", "read.placeholder"} | {f"result.example.{n}" for n in (1, 2, 3)}
+    same |= {"field.hires_guidance_scale.label", "field.rho.label", "choice.noise.cpu", "read.placeholder"}
+    same |= {f"result.example.{n}" for n in (1, 2, 3)}
     chinese = re.compile("[\u4e00-\u9fff]")
     assert {key for key, text in TEXTS["zh-CN"].items() if not chinese.search(text)} - same == set()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import time
 
 import pytest
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -22,6 +24,13 @@ def client(service: FakeService) -> TestClient:
 def small(**changes: object) -> GenerationRequest:
     """A request that is done in a moment."""
     return GenerationRequest(prompt="apple", passes=(Pass(steps=2, width=64, height=64),), **changes)  # type: ignore[arg-type]
+
+
+def png(size: tuple[int, int]) -> bytes:
+    """A small picture's file."""
+    file = io.BytesIO()
+    Image.new("RGB", size, "teal").save(file, "PNG")
+    return file.getvalue()
 
 
 def finished(client: TestClient, job_id: str) -> dict:
@@ -132,3 +141,24 @@ def test_a_file_that_is_no_picture_is_told_in_words(client: TestClient) -> None:
 def test_a_body_over_the_limit_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "TEXT_BYTES", 100)
     assert client.post("/ui/tokens", json={"texts": ["a" * 200]}).status_code == 422
+
+
+def test_an_uploaded_picture_gets_a_name_and_can_be_seen_again(client, service) -> None:
+    data = png((40, 24))
+    answer = client.post("/ui/uploads", content=data)
+    assert (answer.json()["width"], answer.json()["height"]) == (40, 24)
+    assert service.blobs.get(answer.json()["id"]) == data
+    again = client.get(f"/ui/uploads/{answer.json()['id'].removeprefix('blob:')}")
+    assert (again.content, again.headers["content-type"]) == (data, "image/png")
+
+
+@pytest.mark.parametrize("data", [b"", b"<svg/>", b"GIF89a"])
+def test_what_is_no_picture_is_not_kept(client, service, data: bytes) -> None:
+    answer = client.post("/ui/uploads", content=data)
+    assert answer.status_code >= 400 and "picture" in answer.json()["error"]["found"]
+    assert not service.blobs.folder.exists()
+
+
+def test_an_upload_that_is_gone_or_has_no_name_is_not_found(client) -> None:
+    assert client.get("/ui/uploads/" + "0" * 64).status_code == 404
+    assert client.get("/ui/uploads/..%2Fqueue.sqlite").status_code == 404

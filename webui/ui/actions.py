@@ -12,19 +12,21 @@ from webui.errors import EmulsionError
 from webui.infotext import infotext_to_request, read_infotext
 from webui.request import GenerationRequest, replace
 from webui.ui.choices import chosen, facts
-from webui.ui.fields import request_from_values, values_from_request
+from webui.ui.fields import NAMES, request_from_values, values_from_request
 from webui.ui.language import text
 from webui.ui.sizes import hints
 from webui.workers.service import JobService
 
 INFORMATIVE = ("Model hash", "VAE hash", "Version", "Lora hashes", "TI hashes", "Hashes")  # nothing to fill in
-NOT_OF_A_PICTURE = ("batch_size", "count", "save")  # infotexts are of one picture; these fields stay as they are
+# Infotexts are of one picture; these fields stay as they are.
+NOT_OF_A_PICTURE = ("batch_size", "count", "save", "mode", "source_image", "source_mask")
 
 
 def submit(service: JobService, values: Sequence[Any], client: str) -> str:
     """Queue a filled page. Returns JSON: {"job": id}, or {"error": {"found", "wanted", "remedy"}}."""
     try:
-        return json.dumps({"job": service.submit(request_from_values(values), client=client, tab="txt2img")})
+        tab = values[NAMES.index("mode")]
+        return json.dumps({"job": service.submit(request_from_values(values), client=client, tab=tab)})
     except EmulsionError as error:
         return json.dumps({"error": error_parts(error)}, ensure_ascii=False)
 
@@ -55,7 +57,7 @@ def read_settings(service: JobService, infotext: str, language: str) -> Filled:
         values.pop(name)
     if not read_infotext(infotext).fields:  # a prompt and nothing else: the other fields stay
         values = {name: values[name] for name in ("prompt", "negative_prompt") if values[name]}
-    left_out = [name for name in rest if name not in INFORMATIVE] + _parts_of_other_tabs(request)
+    left_out = [name for name in rest if name not in INFORMATIVE]
     if left_out:
         notes.append(text(language, "read.unknown", names=", ".join(left_out)))
     return Filled(values, json.dumps({"notes": [text(language, "read.done"), *notes]}, ensure_ascii=False))
@@ -66,12 +68,6 @@ def _with_hash(request: GenerationRequest, rest: Mapping[str, str]) -> Generatio
     if request.checkpoint is None or "Model hash" not in rest:
         return request
     return replace(request, checkpoint=f"{request.checkpoint} [{rest['Model hash']}]")
-
-
-def _parts_of_other_tabs(request: GenerationRequest) -> list[str]:
-    parts = ["Hires"] if len(request.passes) > 1 else []
-    parts += ["Denoising strength"] if request.passes[0].source == "image" else []
-    return parts + (["Styles"] if request.styles else [])
 
 
 def split_sampler(service: JobService, name: str) -> tuple[str, str]:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from webui.settings import Settings
+from webui.ui.fields import NAMES
 
 ASSETS = Path(__file__).parent / "assets"
 # In the order of their needs.
-SCRIPTS = ("core.js", "tabs.js", "jobs.js", "pictures.js", "prompt.js", "settings.js", "keys.js")
+SCRIPTS = ("core.js", "tabs.js", "jobs.js", "pictures.js", "prompt.js", "settings.js", "studio.js", "keys.js")
 STYLES = ("style.css",)
+# Fields whose values the scripts change before they are sent.
+FILLED_BY_SCRIPTS = ("mode", "source_image", "source_mask", "width", "height", "seed", "count", "batch_size")
 
 
 @functools.cache
@@ -32,7 +35,8 @@ def defaults(settings: Settings | None) -> dict[str, Any]:
     """What the scripts have to know of the user's settings."""
     current = settings or Settings()
     return {name: current[name] for name in ("language", "theme", "weight_step", "network_weight_step")} | {
-        "delimiters": current["weight_delimiters"]
+        "delimiters": current["weight_delimiters"],
+        "places": {name: NAMES.index(name) for name in FILLED_BY_SCRIPTS},
     }
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from webui.engine.catalogue import CheckpointFile
 from webui.errors import EmulsionError
+from webui.request import LATENT_UPSCALERS, MASKED_CONTENTS, RESIZE_MODES
 from webui.settings import Settings
-from webui.ui.fields import DISCARD, default_values
+from webui.ui.fields import AS_BEFORE, DISCARD, default_values
 from webui.ui.language import text
 from webui.workers.service import JobService
 
-Choices = list[tuple[str, str]]  # label shown, value
+Choices = list[tuple[str, Any]]  # label shown, value
 
 EMPHASIS = {"None": "none", "Ignore": "ignore", "Original": "original", "No norm": "no_norm"}
 NOISE = {"CPU": "cpu", "CUDA": "cuda"}
@@ -41,9 +42,39 @@ def menus(service: JobService, language: str, timeout: float = 0.0) -> dict[str,
             (automatic if name == "Automatic" else name, name)
             for name in _names(service, "schedules", timeout) or ["Automatic"]
         ],
+        **_of_pictures(service, language),
+        **_of_second_pass(service, language, timeout),
         "discard_penultimate": [(text(language, f"choice.discard.{name}"), name) for name in DISCARD],
         "emphasis": [(text(language, f"choice.emphasis.{key}"), name) for name, key in EMPHASIS.items()],
         "noise_source": [(text(language, f"choice.noise.{key}"), name) for name, key in NOISE.items()],
+    }
+
+
+def _of_pictures(service: JobService, language: str) -> dict[str, Choices]:
+    """Styles, and the menus for source pictures."""
+    styles = service.catalogue.styles() if service.catalogue else {}
+    return {
+        "styles": [(name, name) for name in styles],
+        "resize_mode": [(text(language, f"choice.resize.{name}"), name) for name in RESIZE_MODES],
+        "masked_content": [
+            (text(language, f"choice.masked.{name.replace(' ', '_')}"), name) for name in MASKED_CONTENTS
+        ],
+        "inpaint_area": [(text(language, f"choice.area.{name}"), name) for name in ("whole", "masked")],
+        "image_upscaler": [(name, name) for name in service.upscalers()],
+    }
+
+
+def _of_second_pass(service: JobService, language: str, timeout: float) -> dict[str, Choices]:
+    """The menus of hires fix and refiner, whose first entry leaves things as they are."""
+    same = (text(language, "choice.same"), AS_BEFORE)
+    schedules = _names(service, "schedules", timeout)
+    checkpoints: list[tuple[str, Any]] = [(file.title, file.name) for file in service.checkpoints()]
+    return {
+        "hires_upscaler": [(name, name) for name in (*LATENT_UPSCALERS, *service.upscalers())],
+        "hires_sampler": [same, *((name, name) for name in _names(service, "samplers", timeout))],
+        "hires_schedule": [same, *((name, name) for name in schedules)],
+        "hires_checkpoint": [(text(language, "choice.same"), None), *checkpoints],
+        "refiner_checkpoint": [(text(language, "choice.no_refiner"), None), *checkpoints],
     }
 
 

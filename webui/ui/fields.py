@@ -1,17 +1,29 @@
-"""The fields of the txt2img tab and the request they stand for: one table, read in both directions. No gradio here."""
+"""The fields of the studio and the request they stand for: one table, read in both directions. No gradio here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from webui.errors import InvalidRequest
-from webui.request import GenerationRequest, Guidance, Pass, SamplerOptions, from_dict
+from webui.request import (
+    GenerationRequest,
+    Guidance,
+    Pass,
+    Refiner,
+    SamplerOptions,
+    SoftInpaint,
+    Tiles,
+    from_dict,
+)
 
-# field of the page -> (part of the request, name there)
+# field of the page -> (part of the request, name there). The part "page" is what steers how the others are used.
 PLACES: Mapping[str, tuple[str, str]] = {
+    "mode": ("page", "mode"),
     "prompt": ("request", "prompt"),
     "negative_prompt": ("request", "negative_prompt"),
+    "styles": ("request", "styles"),
     "checkpoint": ("request", "checkpoint"),
     "vae": ("request", "vae"),
     "clip_skip": ("request", "clip_skip"),
@@ -24,6 +36,47 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "batch_size": ("request", "batch_size"),
     "count": ("request", "count"),
     "seed": ("request", "seed"),
+    "source_image": ("source", "image"),
+    "source_mask": ("source", "mask"),
+    "denoising_strength": ("source", "denoising_strength"),
+    "resize_mode": ("source", "resize_mode"),
+    "image_upscaler": ("source", "upscaler"),
+    "image_scale": ("guidance", "image_scale"),
+    "mask_blur": ("page", "mask_blur"),
+    "masked_content": ("inpaint", "masked_content"),
+    "inpaint_area": ("inpaint", "area"),
+    "padding": ("inpaint", "padding"),
+    "invert_mask": ("inpaint", "invert"),
+    "condition_weight": ("inpaint", "condition_weight"),
+    "outpaint_left": ("outpaint", "left"),
+    "outpaint_right": ("outpaint", "right"),
+    "outpaint_up": ("outpaint", "up"),
+    "outpaint_down": ("outpaint", "down"),
+    "soft_inpaint": ("page", "soft_inpaint"),
+    "schedule_bias": ("soft", "schedule_bias"),
+    "preservation": ("soft", "preservation"),
+    "contrast_boost": ("soft", "contrast_boost"),
+    "mask_influence": ("soft", "mask_influence"),
+    "difference_threshold": ("soft", "difference_threshold"),
+    "difference_contrast": ("soft", "difference_contrast"),
+    "tiled": ("page", "tiled"),
+    "tile_size": ("tiles", "size"),
+    "tile_overlap": ("tiles", "overlap"),
+    "hires": ("page", "hires"),
+    "hires_upscaler": ("hires", "upscaler"),
+    "hires_scale": ("page", "hires_scale"),
+    "hires_width": ("page", "hires_width"),
+    "hires_height": ("page", "hires_height"),
+    "hires_steps": ("page", "hires_steps"),
+    "hires_strength": ("hires", "denoising_strength"),
+    "hires_sampler": ("page", "hires_sampler"),
+    "hires_schedule": ("page", "hires_schedule"),
+    "hires_guidance_scale": ("page", "hires_guidance_scale"),
+    "hires_prompt": ("hires", "prompt"),
+    "hires_negative_prompt": ("hires", "negative_prompt"),
+    "hires_checkpoint": ("hires", "checkpoint"),
+    "refiner_checkpoint": ("page", "refiner_checkpoint"),
+    "refiner_at": ("page", "refiner_at"),
     "variation_seed": ("request", "variation_seed"),
     "variation_strength": ("request", "variation_strength"),
     "resize_from_width": ("resize", "width"),
@@ -50,30 +103,57 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "save": ("request", "save"),
 }
 NAMES = tuple(PLACES)
-# Parts of the request that the page has no field for yet; they pass through a filled page untouched.
+# What a page's field cannot say; it takes its default in requests of the page.
 WITHOUT_FIELD = {
-    "request": ("styles", "resize_seed_from", "passes", "extensions", "version"),
+    "request": ("resize_seed_from", "passes", "extensions", "version"),
     "pass": (
-        *("source", "guidance", "options", "denoising_strength", "image", "mask", "images", "resize_mode", "upscaler"),
-        *("exact_steps", "noise_multiplier", "extra_noise", "match_colours", "background", "inpaint", "outpaint"),
-        *("prompt", "negative_prompt", "checkpoint", "refiner", "tiles"),
+        *("source", "guidance", "options", "inpaint", "outpaint", "refiner", "tiles"),  # parts of their own
+        *("images", "exact_steps", "noise_multiplier", "extra_noise", "match_colours", "background"),
     ),
-    "guidance": ("image_scale",),
+    "guidance": (),
     "options": (),
+    "inpaint": ("mask_blur", "from_alpha", "round_mask", "soft"),
+    "soft": (),
+    "outpaint": (),
+    "tiles": (),
 }
 
-MAY_BE_EMPTY = {"checkpoint", "eta", "s_tmax", "sigma_min", "sigma_max", "rho", "discard_penultimate"}
+PICTURE_MODES = ("img2img", "inpaint")  # tabs that start from a picture
+AS_BEFORE = "Same"  # in menus of the second pass: as in the first
+STRENGTHS = {"img2img": 0.75, "hires": 0.7}  # what A1111 starts with
+MAY_BE_EMPTY = {
+    *("checkpoint", "eta", "s_tmax", "sigma_min", "sigma_max", "rho", "discard_penultimate", "image_scale"),
+    *("source_image", "source_mask", "hires_prompt", "hires_negative_prompt", "hires_checkpoint"),
+    *("hires_width", "hires_height", "hires_steps", "hires_guidance_scale", "refiner_checkpoint"),
+}
 WHOLE = {
     *("clip_skip", "steps", "width", "height", "batch_size", "count", "seed", "variation_seed"),
     *("resize_from_width", "resize_from_height", "noise_seed_delta", "comma_backtrack"),
+    *("mask_blur", "padding", "outpaint_left", "outpaint_right", "outpaint_up", "outpaint_down"),
+    *("tile_size", "tile_overlap", "hires_width", "hires_height", "hires_steps"),
 }
 SEEDS = ("seed", "variation_seed")  # text fields, as a browser's numbers are exact to 2^53 only
 DISCARD = {"default": None, "always": True, "never": False}
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """The values of a filled page, sorted by the part of the request that they belong to."""
+
+    request: dict[str, Any]
+    first: dict[str, Any]  # the first pass, with its guidance and options
+    source: dict[str, Any]
+    inpaint: dict[str, Any]
+    soft: dict[str, Any]
+    outpaint: dict[str, Any]
+    tiles: dict[str, Any]
+    hires: dict[str, Any]
+    page: dict[str, Any]
+
+
 def request_from_values(values: Sequence[Any]) -> GenerationRequest:
     """The request of a filled page; `values` in the order of NAMES. Raises InvalidRequest naming the field."""
-    parts: dict[str, dict[str, Any]] = {"request": {}, "pass": {}, "guidance": {}, "options": {}, "resize": {}}
+    parts: dict[str, dict[str, Any]] = {part: {} for part, _ in PLACES.values()}
     for name, value in zip(NAMES, values, strict=True):
         part, attribute = PLACES[name]
         parts[part][attribute] = _to_request(name, value)
@@ -82,25 +162,138 @@ def request_from_values(values: Sequence[Any]) -> GenerationRequest:
         raise InvalidRequest(
             f"The size to take the seed's composition from is {size[0]} × {size[1]}.", "Both sides, or 0 for both."
         )
-    one_pass = {**parts["pass"], "guidance": parts["guidance"], "options": parts["options"]}
-    return from_dict({**parts["request"], "resize_seed_from": size if all(size) else None, "passes": (one_pass,)})
+    first = {**parts["pass"], "guidance": parts["guidance"], "options": parts["options"]}
+    others = ("request", "source", "inpaint", "soft", "outpaint", "tiles", "hires", "page")
+    given = _Parts(first=first, **{name: parts[name] for name in others})
+    whole = {**given.request, "resize_seed_from": size if all(size) else None, "passes": _passes(given)}
+    return from_dict(whole)
+
+
+def _passes(given: _Parts) -> list[dict[str, Any]]:
+    """The passes of a page. The mode "hires" enlarges a finished picture: its first pass only reads it."""
+    mode, page = given.page["mode"], given.page
+    first = dict(given.first)
+    if mode in PICTURE_MODES or mode == "hires":
+        if not given.source["image"]:
+            raise InvalidRequest("There is no picture to start from.", "", "Drop one on the canvas, or choose a file.")
+        first |= {"source": "image", **given.source}
+    if mode == "hires":
+        first |= {"mask": None, "denoising_strength": 0.0, "resize_mode": "stretch"}
+    elif mode == "inpaint":
+        first |= _inpainting(given)
+    elif mode == "img2img":
+        first["mask"] = None
+    else:
+        first["guidance"] = {**first["guidance"], "image_scale": None}
+    if page["refiner_checkpoint"]:
+        first["refiner"] = {"checkpoint": page["refiner_checkpoint"], "switch_at": page["refiner_at"]}
+    if mode in PICTURE_MODES and page["tiled"]:
+        first["tiles"] = given.tiles
+    if mode == "hires" or (mode == "txt2img" and page["hires"]):
+        return [first, _second(given, first)]
+    return [first]
+
+
+def _inpainting(given: _Parts) -> dict[str, Any]:
+    if not given.source["mask"] and not any(given.outpaint.values()):
+        raise InvalidRequest(
+            "Nothing of the picture is marked.", "", "Paint over what is to be made anew, or give pixels to grow by."
+        )
+    blur = given.page["mask_blur"]
+    soft = given.soft if given.page["soft_inpaint"] else None
+    return {"inpaint": {**given.inpaint, "mask_blur": (blur, blur), "soft": soft}, "outpaint": given.outpaint}
+
+
+def _second(given: _Parts, first: Mapping[str, Any]) -> dict[str, Any]:
+    """The pass that enlarges the first one's picture; what it does not say is as in the first."""
+    page = given.page
+    width, height = hires_size((first["width"], first["height"]), page)
+    scale = page["hires_guidance_scale"] or first["guidance"]["scale"]
+    return {
+        **given.hires,
+        "options": first["options"],
+        "source": "previous",
+        "width": width,
+        "height": height,
+        "steps": page["hires_steps"] or first["steps"],
+        "sampler": first["sampler"] if page["hires_sampler"] in (None, AS_BEFORE) else page["hires_sampler"],
+        "schedule": first["schedule"] if page["hires_schedule"] in (None, AS_BEFORE) else page["hires_schedule"],
+        "guidance": {**first["guidance"], "scale": scale},
+    }
+
+
+def hires_size(size: tuple[int, int], page: Mapping[str, Any]) -> tuple[int, int]:
+    """Width and height of the second pass: by the factor, or as given; one side alone keeps the proportions."""
+    width, height = page["hires_width"], page["hires_height"]
+    if width and height:
+        return width, height
+    if width or height:
+        scale = width / size[0] if width else height / size[1]
+    else:
+        scale = page["hires_scale"]
+    return round(size[0] * scale), round(size[1] * scale)
 
 
 def values_from_request(request: GenerationRequest) -> dict[str, Any]:
-    """What the page's fields show for a request, by name."""
+    """What the page's fields show for a request, by name. Pictures are not shown again by it."""
     first = request.passes[0]
+    second = next((step for step in request.passes[1:] if step.source == "previous"), None)
     width, height = request.resize_seed_from or (0, 0)
-    owners = {
+    values: dict[str, Any] = {"resize_from_width": width, "resize_from_height": height}
+    values |= _page_values(first, second)
+    strength = first.denoising_strength if first.source == "image" else STRENGTHS["img2img"]
+    owners: dict[str, Any] = {
         "request": request,
         "pass": first,
+        "source": {"image": "", "mask": "", "denoising_strength": strength, "resize_mode": first.resize_mode},
         "guidance": first.guidance,
         "options": first.options,
+        "inpaint": first.inpaint,
+        "soft": first.inpaint.soft or SoftInpaint(),
+        "outpaint": first.outpaint,
+        "tiles": first.tiles or Tiles(),
+        "hires": second or Pass(denoising_strength=STRENGTHS["hires"]),
     }
-    values: dict[str, Any] = {"resize_from_width": width, "resize_from_height": height}
+    owners["source"]["upscaler"] = first.upscaler if first.source == "image" else "Lanczos"
     for name, (part, attribute) in PLACES.items():
-        if part != "resize":
-            values[name] = _to_page(name, getattr(owners[part], attribute))
+        if part in ("resize", "page"):
+            continue
+        owner = owners[part]
+        values[name] = _to_page(name, owner[attribute] if isinstance(owner, dict) else getattr(owner, attribute))
     return {name: values[name] for name in NAMES}
+
+
+def _page_values(first: Pass, second: Pass | None) -> dict[str, Any]:
+    refiner = first.refiner or Refiner("")
+    values: dict[str, Any] = {
+        "mode": "txt2img" if first.source != "image" else "inpaint" if first.masked or first.mask else "img2img",
+        "mask_blur": max(first.inpaint.mask_blur),
+        "soft_inpaint": first.inpaint.soft is not None,
+        "tiled": first.tiles is not None,
+        "refiner_checkpoint": refiner.checkpoint or None,
+        "refiner_at": refiner.switch_at,
+        "hires": second is not None,
+        "hires_scale": 2.0,
+        "hires_width": None,
+        "hires_height": None,
+        "hires_steps": None,
+        "hires_sampler": AS_BEFORE,
+        "hires_schedule": AS_BEFORE,
+        "hires_guidance_scale": None,
+    }
+    if second is None:
+        return values
+    scale = round(second.width / first.width, 2)
+    if hires_size((first.width, first.height), {**values, "hires_scale": scale}) == (second.width, second.height):
+        values["hires_scale"] = scale
+    else:
+        values |= {"hires_width": second.width, "hires_height": second.height}
+    for name in ("steps", "sampler", "schedule"):
+        if getattr(second, name) != getattr(first, name):
+            values[f"hires_{name}"] = getattr(second, name)
+    if second.guidance.scale != first.guidance.scale:
+        values["hires_guidance_scale"] = second.guidance.scale
+    return values
 
 
 def default_values() -> dict[str, Any]:
@@ -113,7 +306,9 @@ def _to_page(name: str, value: Any) -> Any:
         return str(value)
     if name == "discard_penultimate":
         return next(key for key, meaning in DISCARD.items() if meaning is value)
-    return value
+    if name == "styles":
+        return list(value)
+    return "" if value is None and name in ("hires_prompt", "hires_negative_prompt") else value
 
 
 def _to_request(name: str, value: Any) -> Any:
@@ -121,6 +316,8 @@ def _to_request(name: str, value: Any) -> Any:
         return DISCARD.get(value)
     if name in SEEDS:
         return _seed(name, value)
+    if name == "styles":
+        return list(value or ())
     if value is None or value == "":
         if name in MAY_BE_EMPTY:
             return None

@@ -29,6 +29,7 @@ from webui.workers.views import JobView
 
 PREFIX = "/ui"
 PICTURE_BYTES = 64 << 20  # of a picture whose settings are read
+UPLOAD_BYTES = 100 << 20  # of a picture to start from
 TEXT_BYTES = 2 << 20  # of prompts whose tokens are counted
 WISHES = ("interrupt", "skip", "stop_after")
 PRIVATE = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
@@ -44,6 +45,8 @@ def page_routes(service: JobService) -> list[Route]:
         Route(f"{job}/preview", _answer(functools.partial(_preview, service)), methods=["GET"]),
         Route(f"{job}/pictures/{{index:int}}", _answer(functools.partial(_picture, service)), methods=["GET"]),
         Route(f"{job}/{{wish}}", _answer(functools.partial(_wish, service)), methods=["POST"]),
+        Route(f"{PREFIX}/uploads", _answer(functools.partial(_upload, service)), methods=["POST"]),
+        Route(f"{PREFIX}/uploads/{{name}}", _answer(functools.partial(_uploaded, service)), methods=["GET"]),
         Route(f"{PREFIX}/tokens", _answer(functools.partial(_tokens, service)), methods=["POST"]),
         Route(f"{PREFIX}/settings", _answer(_settings), methods=["POST"]),
     ]
@@ -133,6 +136,24 @@ async def _settings(request: Request) -> Response:
 
     found = await asyncio.to_thread(read_metadata, await _body(request, PICTURE_BYTES))
     return JSONResponse({"infotext": found.infotext or ""})
+
+
+async def _upload(service: JobService, request: Request) -> Response:
+    """Keep a picture that a job will start from. It is looked at now, so that a damaged one is refused at once."""
+    from webui.imaging.files import open_picture
+
+    data = await _body(request, UPLOAD_BYTES)
+    picture = await asyncio.to_thread(open_picture, data)
+    name = await asyncio.to_thread(service.blobs.put, data)
+    return JSONResponse({"id": name, "width": picture.width, "height": picture.height})
+
+
+async def _uploaded(service: JobService, request: Request) -> Response:
+    from webui.imaging.files import open_picture
+
+    data = await asyncio.to_thread(service.blobs.get, f"blob:{request.path_params['name']}")
+    kind = (await asyncio.to_thread(open_picture, data)).format or "png"  # only what can be read was kept
+    return Response(data, media_type=f"image/{kind.lower()}", headers=PRIVATE)
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -16,8 +16,9 @@ from gradio.components import Component
 from webui.ui import actions
 from webui.ui.assets import asset
 from webui.ui.choices import Choices
-from webui.ui.components import checkbox, icon_button, line, menu, number, slider
+from webui.ui.components import icon_button, line, menu, number, slider
 from webui.ui.fields import NAMES
+from webui.ui.folds import folds, source_card
 from webui.ui.language import label
 from webui.ui.sizes import preset_name, presets
 from webui.workers.service import JobService
@@ -49,15 +50,16 @@ def build_studio(
     fields: dict[str, Component] = dict(quick)
     with gr.Row(elem_id="em-main", elem_classes=["em-studio"]):
         with gr.Column(elem_id="em-words"):
-            generate = _words(fields, values)
+            generate = _words(fields, values, choices)
         with gr.Column(elem_id="em-outcome"):
             gr.HTML(asset("result.html"), elem_id="em-result-frame", apply_default_css=False)
         with gr.Column(elem_id="em-settings"):
+            source_card(fields, values, choices)
             preset, swap, seed_buttons, hint = _settings(fields, values, choices, native)
     return Studio(fields, preset, swap, seed_buttons, generate, hint)
 
 
-def _words(fields: dict[str, Component], values: Mapping[str, Any]) -> gr.Button:
+def _words(fields: dict[str, Component], values: Mapping[str, Any], choices: Mapping[str, Choices]) -> gr.Button:
     for name, lines in (("prompt", 3), ("negative_prompt", 2)):
         fields[name] = gr.Textbox(
             values[name],
@@ -69,6 +71,7 @@ def _words(fields: dict[str, Component], values: Mapping[str, Any]) -> gr.Button
             elem_id=f"em-{name.replace('_', '-')}",
             elem_classes=["em-prompt"],
         )
+    fields["styles"] = menu("styles", values["styles"], choices["styles"], multiselect=True)
     with gr.Row(elem_id="em-run"):
         generate = gr.Button(label("button.generate"), variant="primary", elem_id="em-generate", min_width=140)
         gr.HTML(asset("run.html"), elem_id="em-run-more", apply_default_css=False)
@@ -104,58 +107,8 @@ def _settings(
             random = icon_button("button.random", "dice", elem_id="em-random")
             reuse = icon_button("button.reuse", "reuse", elem_id="em-reuse")
     with gr.Column(elem_classes=["em-card", "em-folds"]):
-        with gr.Accordion(label("group.variation"), open=False, elem_id="em-variation"):
-            others = _variation(fields, values)
-        with gr.Accordion(label("group.guidance"), open=False, elem_id="em-guidance"):
-            _guidance(fields, values)
-        with gr.Accordion(label("group.sampling"), open=False, elem_id="em-sampling"):
-            _sampling(fields, values, choices)
-        with gr.Accordion(label("group.reading"), open=False, elem_id="em-reading"):
-            _reading(fields, values, choices)
+        others = folds(fields, values, choices)
     return preset, swap, (random, reuse, *others), hint
-
-
-def _variation(fields: dict[str, Component], values: Mapping[str, Any]) -> tuple[gr.Button, gr.Button]:
-    with gr.Row(elem_classes=["em-seed"]):
-        fields["variation_seed"] = line("variation_seed", values["variation_seed"], scale=1)
-        random = icon_button("button.random_variation", "dice", elem_id="em-random-variation")
-        reuse = icon_button("button.reuse_variation", "reuse", elem_id="em-reuse-variation")
-    fields["variation_strength"] = slider("variation_strength", values["variation_strength"], 0, 1, 0.01)
-    with gr.Row(elem_classes=["em-pair"]):
-        for name in ("resize_from_width", "resize_from_height"):
-            fields[name] = number(name, values[name], precision=0, minimum=0, maximum=16384, step=8)
-    return random, reuse
-
-
-def _guidance(fields: dict[str, Component], values: Mapping[str, Any]) -> None:
-    for pair in (("guidance_start", "guidance_end"), ("guidance_rescale", "skip_early")):
-        with gr.Row(elem_classes=["em-pair"]):
-            for name in pair:
-                fields[name] = slider(name, values[name], 0, 1, 0.01)
-    fields["minimum_sigma"] = slider("minimum_sigma", values["minimum_sigma"], 0, 15, 0.01)
-
-
-def _sampling(fields: dict[str, Component], values: Mapping[str, Any], choices: Mapping[str, Choices]) -> None:
-    pairs = (("eta", "s_noise"), ("s_churn", "noise_seed_delta"), ("s_tmin", "s_tmax"), ("sigma_min", "sigma_max"))
-    for pair in pairs:
-        with gr.Row(elem_classes=["em-pair"]):
-            for name in pair:
-                whole = 0 if name == "noise_seed_delta" else None
-                fields[name] = number(name, values[name], precision=whole, minimum=0)
-    with gr.Row(elem_classes=["em-pair"]):
-        fields["rho"] = number("rho", values["rho"], minimum=0)
-        name = "discard_penultimate"
-        fields[name] = menu(name, values[name], choices[name], filterable=False)
-
-
-def _reading(fields: dict[str, Component], values: Mapping[str, Any], choices: Mapping[str, Choices]) -> None:
-    with gr.Row(elem_classes=["em-pair"]):
-        for name in ("emphasis", "noise_source"):
-            fields[name] = menu(name, values[name], choices[name], filterable=False)
-    fields["comma_backtrack"] = slider("comma_backtrack", values["comma_backtrack"], 0, 74, 1)
-    with gr.Row(elem_classes=["em-pair"]):
-        for name in ("tiling", "save"):
-            fields[name] = checkbox(name, values[name])
 
 
 def size_choice(size: tuple[int, int]) -> tuple[str, str]:
@@ -181,11 +134,12 @@ def wire_small_buttons(studio: Studio) -> None:
 def wire_generate(studio: Studio, service: JobService) -> None:
     """Send the fields; the browser then follows the job by itself."""
     ticket = gr.Textbox(visible="hidden", elem_id="em-ticket")
+    prepare = "(...values) => emulsion.studio.prepare(values)"
 
     def submit(request: gr.Request, *values: Any) -> str:
         return actions.submit(service, values, client_of(request))
 
-    sent = studio.generate.click(submit, studio.inputs(), ticket, trigger_mode="multiple", **QUIET)
+    sent = studio.generate.click(submit, studio.inputs(), ticket, js=prepare, trigger_mode="multiple", **QUIET)
     sent.success(None, [ticket], None, js="(ticket) => emulsion.jobs.follow(ticket)", **QUIET)
     sent.failure(None, None, None, js="() => emulsion.jobs.notSent()", **QUIET)
 

@@ -210,6 +210,10 @@ class JobService:
         """Every separate VAE file, as last listed."""
         return self.catalogue.vaes() if self.catalogue else []
 
+    def upscalers(self) -> list[str]:
+        """Names of what enlarges pictures, built in and in the model folders."""
+        return ["Lanczos", "Nearest"]
+
     def samplers(self) -> list[str]:
         """Names of the samplers, in the order to show."""
         return [entry["name"] for entry in self.names("samplers")]
