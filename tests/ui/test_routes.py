@@ -162,3 +162,12 @@ def test_what_is_no_picture_is_not_kept(client, service, data: bytes) -> None:
 def test_an_upload_that_is_gone_or_has_no_name_is_not_found(client) -> None:
     assert client.get("/ui/uploads/" + "0" * 64).status_code == 404
     assert client.get("/ui/uploads/..%2Fqueue.sqlite").status_code == 404
+
+
+def test_a_task_is_queued_with_its_values_for_whoever_asks(client, service, monkeypatch) -> None:
+    told: list[tuple] = []
+    monkeypatch.setattr(service, "submit_task", lambda *told_: told.append(told_) or "abc", raising=False)
+    assert client.post("/ui/tasks/extras", json={"scale": 2}).json() == {"job": "abc"}
+    assert told == [("extras", {"scale": 2}, "testclient")]
+    assert client.post("/ui/tasks/extras", content=b"[1]").status_code == 422
+    assert client.post("/ui/tasks/extras", content=b"{").status_code == 422

@@ -11,8 +11,9 @@ from webui.settings import Settings
 from webui.ui.fields import NAMES
 
 ASSETS = Path(__file__).parent / "assets"
-# In the order of their needs.
-SCRIPTS = ("core.js", "tabs.js", "jobs.js", "pictures.js", "prompt.js", "settings.js", "studio.js", "keys.js")
+SCRIPTS = (  # in the order of their needs
+    *("core.js", "tabs.js", "tasks.js", "jobs.js", "pictures.js", "prompt.js", "settings.js", "studio.js", "keys.js"),
+)
 STYLES = ("style.css",)
 # Fields whose values the scripts change before they are sent.
 FILLED_BY_SCRIPTS = ("mode", "source_image", "source_mask", "width", "height", "seed", "count", "batch_size")

@@ -45,6 +45,7 @@ def page_routes(service: JobService) -> list[Route]:
         Route(f"{job}/preview", _answer(functools.partial(_preview, service)), methods=["GET"]),
         Route(f"{job}/pictures/{{index:int}}", _answer(functools.partial(_picture, service)), methods=["GET"]),
         Route(f"{job}/{{wish}}", _answer(functools.partial(_wish, service)), methods=["POST"]),
+        Route(f"{PREFIX}/tasks/{{name}}", _answer(functools.partial(_task, service)), methods=["POST"]),
         Route(f"{PREFIX}/uploads", _answer(functools.partial(_upload, service)), methods=["POST"]),
         Route(f"{PREFIX}/uploads/{{name}}", _answer(functools.partial(_uploaded, service)), methods=["GET"]),
         Route(f"{PREFIX}/tokens", _answer(functools.partial(_tokens, service)), methods=["POST"]),
@@ -71,6 +72,7 @@ def job_json(view: JobView, have: int, worker: str, problem: str | None) -> dict
         for index, result in enumerate(view.results)
         if index >= have
     ]
+    body |= {"task": view.task, "outcome": dict(view.outcome)}
     body |= {"notes": list(view.notes), "error": view.error, "worker": worker, "workerError": problem}
     return body
 
@@ -136,6 +138,16 @@ async def _settings(request: Request) -> Response:
 
     found = await asyncio.to_thread(read_metadata, await _body(request, PICTURE_BYTES))
     return JSONResponse({"infotext": found.infotext or ""})
+
+
+async def _task(service: JobService, request: Request) -> Response:
+    """Queue a job of another kind; the body holds its values as JSON. Pictures in them are names of uploads."""
+    values = _json(await _body(request, TEXT_BYTES))
+    if not isinstance(values, dict):
+        raise InvalidRequest("The body is no JSON object.")
+    client = request.scope.get("emulsion_user") or (request.client.host if request.client else "")
+    job_id = await asyncio.to_thread(service.submit_task, request.path_params["name"], values, client)
+    return JSONResponse({"job": job_id})
 
 
 async def _upload(service: JobService, request: Request) -> Response:
