@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from webui.adapters.lora import Roles, dora, factors, lora
+from webui.adapters.lora import LowRank, Roles, dora, lora, scale_of
 from webui.adapters.lycoris import full, glora, ia3, loha, lokr, norm, oft, replaced
 from webui.adapters.roles import BIAS_ROLES, KIND_ROLES
 from webui.registry import Registry
@@ -66,14 +66,16 @@ class LayerUpdate:
                 change = dora(base + change, roles[role].reshape(_oriented(roles[role])), by_rows) - base
         return change
 
+    def low_rank(self, strength: float, rows: tuple[int, int] | None = None) -> LowRank | None:
+        """strength·ΔW as a product of low rank on the `rows` of a weight, or None where it is none."""
+        if self.kind != "LoRA" or {"mid", "dora_scale", "magnitude", "bias_values"} & set(self.roles):
+            return None
+        up, down, rank = self.roles["up"], self.roles["down"], self.dynamic_rank
+        return LowRank(up[:, :rank], down[:rank], strength * scale_of(self.roles, len(down)), rows)
+
     def add_to(self, total: Tensor, base: Tensor, strength: float) -> None:
         """Add strength·ΔW to `total`, float32 of the base's shape, in place."""
-        plain = self.kind == "LoRA" and not {"mid", "dora_scale", "magnitude", "bias_values"} & set(self.roles)
-        if plain and total.is_contiguous():  # one pass over the weight instead of three
-            up, down, scale = factors(self._float(base.device))
-            total.view(len(total), -1).addmm_(up, down, alpha=strength * scale)
-        else:
-            total.add_(self.delta(base), alpha=strength)
+        total.add_(self.delta(base), alpha=strength)
 
     @property
     def changes_weight(self) -> bool:

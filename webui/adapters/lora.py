@@ -7,6 +7,7 @@ Every function takes an adapter's tensors of one layer by role, in float32, and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,6 +26,52 @@ def factors(roles: Roles) -> tuple[Tensor, Tensor, float]:
     """U [o, r], D [r, i·k·k] and the scale of a LoRA without a core."""
     up, down = roles["up"].flatten(1), roles["down"].flatten(1)
     return up, down, scale_of(roles, len(down))
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """s·U·D added to some rows of a weight: a change that can be made a few rows at a time (`adapters/merge.py`).
+
+    `up` is U [o, r] or [o, r, 1, 1] and `down` D [r, i] or [r, i, k, k], in any type; `rows` are those of the weight
+    that it changes, from and to, None for all.
+    """
+
+    up: Tensor
+    down: Tensor
+    scale: float
+    rows: tuple[int, int] | None = None
+
+    def __call__(self, total: Tensor, base: Tensor) -> None:
+        """Add it to `total`, float32 of the whole weight's shape, in place."""
+        part = total if self.rows is None else total[slice(*self.rows)]
+        up, down = (factor.flatten(1).to(total.device, torch.float32) for factor in (self.up, self.down))
+        part.add_((up @ down).reshape(part.shape), alpha=self.scale)
+
+    def factors(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """U and D in float32 beside `like`, the columns of D in the order in which a row of `like` lies in memory."""
+        up = self.up.flatten(1).to(like.device, torch.float32)
+        down = self.down.reshape(len(self.down), *like.shape[1:]).to(like.device, torch.float32)
+        return up, (down.permute(0, 2, 3, 1) if _channels_last(like) else down).flatten(1)
+
+    def add_to_rows(self, part: Tensor, first: int, up: Tensor, down: Tensor) -> None:
+        """Add what falls on the rows of `part` [n, i·k·k], float32, of which the first is row `first` of the weight."""
+        start, end = self.rows or (0, len(up))
+        low, high = max(first, start), min(first + len(part), end)
+        if low < high:
+            part[low - first : high - first].addmm_(up[low - start : high - start], down, alpha=self.scale)
+
+
+def as_matrix(weight: Tensor) -> Tensor:
+    """A weight [o, i, …] as [o, n] over the same memory, its rows in the order in which they lie there.
+
+    Raises RuntimeError for one whose rows do not lie in one piece.
+    """
+    ordered = weight.permute(0, 2, 3, 1) if _channels_last(weight) else weight
+    return ordered.view(len(weight), -1)
+
+
+def _channels_last(weight: Tensor) -> bool:
+    return weight.ndim == 4 and not weight.is_contiguous()
 
 
 def lora(roles: Roles, base: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from webui.adapters.kinds import NUMBERS, LayerUpdate, has_sparse_shape
+from webui.adapters.merge import Change
 from webui.adapters.names import Target
 from webui.adapters.origin import made_for
 from webui.adapters.roles import group_by_layer, kind_of, looks_like_weights
@@ -19,7 +20,6 @@ from webui.errors import IncompatibleModel, UnknownModel
 from webui.weights.reader import open_weights
 from webui.weights.tensors import Header
 
-Change = Callable[[Tensor, Tensor], None]  # (total, base): adds to total what the base's change is, both float32
 Changes = dict[str, list[Change]]  # by parameter
 LEAST_FITTING = 1 / 3  # of a file's layers; with fewer it was made for another network
 MOST_MISSHAPEN = 1 / 10  # of the layers whose names fit
@@ -167,6 +167,10 @@ _VALUES = (
 
 
 def _weight_change(target: Target, update: LayerUpdate, strength: float) -> Change:
+    low_rank = None if target.transposed else update.low_rank(strength, target.rows)
+    if low_rank is not None:
+        return low_rank
+
     def change(total: Tensor, base: Tensor) -> None:
         if target.transposed:
             total.add_(update.delta(base.T).T, alpha=strength)

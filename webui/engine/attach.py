@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from webui.errors import IncompatibleModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from webui.adapters.merge import Change
     from webui.extend import Predictor
     from webui.nn.hooks import BlockHooks
-
-# `change(total, base)` adds to `total`, in place, what it makes of the base weight; both are float32 of one shape.
-Change: TypeAlias = Callable[["Tensor", "Tensor"], None]
 
 
 @dataclass(frozen=True)
@@ -32,15 +30,16 @@ class Attachment:
 class AttachedWeights:
     """The weights of attachments in the place of a network's own, until others are wanted.
 
-    The base tensors are never written to: the very same ones return. All changes of a weight are made of its base
-    and summed in float32, in the order of the attachments' names, with one rounding at the end, so the order in which
-    attachments are given changes nothing.
+    The base tensors are kept and never written to: the very same ones return. Beside them there is at most one changed
+    copy of each changed weight, in memory that a following set with the same weights takes over. All changes of a
+    weight are made of its base and summed in float32, in the order of the attachments' names, with one rounding at the
+    end, so the order in which attachments are given changes nothing.
     """
 
     def __init__(self, module: nn.Module):
         self._module = module
         self._originals: dict[str, nn.Parameter] = {}
-        self._merged: dict[str, nn.Parameter] = {}  # what stands in their place
+        self._memory: dict[str, Tensor] = {}  # what stands in their place
 
     def switch(self, attachments: Sequence[Attachment]) -> None:
         """Take off what is attached and attach these.
@@ -48,35 +47,37 @@ class AttachedWeights:
         Raises IncompatibleModel for a weight that the network does not have or a change of another shape; then
         nothing is attached.
         """
-        former = self._merged
+        from torch import nn
+
+        from webui.adapters.merge import merge
+        from webui.nn.memory import room_like
+
+        memory = self._memory
         self.detach()
-        parameters = dict(self._module.named_parameters())
+        owners = dict(_owners(self._module))
         changes: dict[str, list[Change]] = {}
-        try:
-            for attachment in sorted(attachments, key=lambda one: one.name):
-                for name, some in attachment.weights.items():
-                    if name not in parameters:
-                        message = f"{attachment.name} changes {name}, which this checkpoint does not have."
-                        raise IncompatibleModel(message)
-                    changes.setdefault(name, []).extend(some)
-            former = {name: merged for name, merged in former.items() if name in changes}
-            for name, some in changes.items():  # in the memory of the former set: fresh pages cost more than the sums
-                self._put(name, _changed(name, parameters[name], some, former.pop(name, None)), parameters[name])
-        except BaseException:
-            self.detach()
-            raise
+        for attachment in sorted(attachments, key=lambda one: one.name):
+            for name, some in attachment.weights.items():
+                if name not in owners:
+                    raise IncompatibleModel(f"{attachment.name} changes {name}, which this checkpoint does not have.")
+                changes.setdefault(name, []).extend(some)
+        bases = {name: owners[name][2] for name in changes}
+        if memory.keys() != bases.keys():
+            memory.clear()  # before there is more
+            memory = room_like(bases)
+        merge(bases, changes, memory)
+        for name in changes:
+            owner, leaf, _ = owners[name]
+            owner._parameters[leaf] = nn.Parameter(memory[name], requires_grad=False)
+        self._originals, self._memory = bases, memory
 
     def detach(self) -> None:
         """Put the base tensors back."""
+        owners = dict(_owners(self._module)) if self._originals else {}
         for name, original in self._originals.items():
-            holder, leaf = _holder(self._module, name)
-            setattr(holder, leaf, original)
-        self._originals, self._merged = {}, {}
-
-    def _put(self, name: str, changed: nn.Parameter, original: nn.Parameter) -> None:
-        holder, leaf = _holder(self._module, name)
-        self._originals[name], self._merged[name] = original, changed
-        setattr(holder, leaf, changed)
+            owner, leaf, _ = owners[name]
+            owner._parameters[leaf] = original
+        self._originals, self._memory = {}, {}
 
 
 @contextmanager
@@ -90,28 +91,9 @@ def attached(module: nn.Module, attachments: Sequence[Attachment]) -> Iterator[N
         weights.detach()
 
 
-def _changed(name: str, base: nn.Parameter, changes: Sequence[Change], memory: nn.Parameter | None) -> nn.Parameter:
-    """The changed weight, written into `memory` where there is some."""
-    import torch
-
-    with torch.no_grad():
-        merged = torch.empty_like(base) if memory is None else memory.detach()
-        plain = base.detach().float()
-        total = merged if merged.dtype == torch.float32 else torch.empty_like(plain)
-        total.copy_(plain)
-        for change in changes:
-            try:
-                change(total, plain)
-            except RuntimeError as error:
-                if "shape" not in str(error) and "size" not in str(error):
-                    raise
-                found = f"A change of {name} has another shape than its {list(base.shape)}."
-                raise IncompatibleModel(found) from error
-        if total is not merged:
-            merged.copy_(total)
-        return torch.nn.Parameter(merged, requires_grad=False)
-
-
-def _holder(module: nn.Module, name: str) -> tuple[nn.Module, str]:
-    path, _, leaf = name.rpartition(".")
-    return module.get_submodule(path), leaf
+def _owners(module: nn.Module) -> Iterator[tuple[str, tuple[nn.Module, str, nn.Parameter]]]:
+    """Every parameter by name: the module that holds it, its name there, and itself."""
+    for path, owner in module.named_modules():
+        for leaf, parameter in owner._parameters.items():
+            if parameter is not None:
+                yield f"{path}.{leaf}" if path else leaf, (owner, leaf, parameter)

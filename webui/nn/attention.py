@@ -7,8 +7,7 @@ There, attention is computed as product, power of two, product, over blocks that
   takes out again, but scores become smaller and lose less in bfloat16 ("smooth K", Zhang et al. 2024, SageAttention).
 - Scores are bounded by |q|·|k| (Cauchy-Schwarz), so no row maximum is needed while that bound is far from overflow.
   Otherwise every row's own maximum is subtracted, as usual.
-- Heads are shared out to threads that each work alone. Splitting every small product over all cores instead would make
-  them wait for each other thousands of times a step, which is ruinous as soon as another program runs.
+- Heads are shared out to threads that each work alone (`nn/threads.py`).
 - Where the values' width has to be padded anyway, one of the new columns is ones: the second product then also yields
   the sum to divide by.
 """
@@ -16,14 +15,13 @@ There, attention is computed as product, power of two, product, over blocks that
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from webui.nn.threads import run_jobs
 
 SCORES_PER_BLOCK = 1 << 20  # elements: 2 MiB of bfloat16
 SCORES_FOR_THREADS = 1 << 22  # below this, handing work to threads costs more than it brings
@@ -55,7 +53,7 @@ def attention_by_products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         for h in range(0, heads, group):
             some = slice(h, h + group)
             jobs.append(partial(_some_heads, query[b, some], key[b, some], value[b, some], out[b, some], safe))
-    _run(jobs, threaded=len(jobs) > 1 and batch * heads * tokens * key.shape[2] >= SCORES_FOR_THREADS)
+    run_jobs(jobs, threaded=len(jobs) > 1 and batch * heads * tokens * key.shape[2] >= SCORES_FOR_THREADS)
     return out
 
 
@@ -70,37 +68,6 @@ def _some_heads(query: Tensor, key: Tensor, value: Tensor, out: Tensor, safe: bo
         q = query[:, t : t + rows]  # [G, R, D]
         block = scores[:, : q.shape[1]], weighted[:, : q.shape[1]]
         _attend(q, key.transpose(1, 2), value, *block, out[:, t : t + rows], safe)
-
-
-def _run(jobs: Iterable[Callable[[], None]], threaded: bool) -> None:
-    """Do the jobs, if `threaded` on as many threads as torch may use, each job on one of them."""
-    threads = torch.get_num_threads()
-    if not threaded or threads == 1:
-        for job in jobs:
-            job()
-        return
-    inference = torch.is_inference_mode_enabled()  # modes belong to a thread
-
-    def alone(job: Callable[[], None]) -> None:
-        with torch.no_grad(), torch.inference_mode(inference):
-            job()
-
-    list(_pool(threads).map(alone, jobs))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads in which torch's operations stay on one core."""
-    everybody = threading.Barrier(threads)
-
-    def start() -> None:
-        torch.set_num_threads(1)
-        everybody.wait()  # so that every task gets a thread of its own
-
-    pool = ThreadPoolExecutor(threads, "attention")
-    list(pool.map(lambda _: start(), range(threads)))
-    torch.set_num_threads(threads)  # what the threads set is also the default for later threads
-    return pool
 
 
 def _prepared(key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
