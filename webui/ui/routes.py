@@ -143,8 +143,6 @@ async def _settings(request: Request) -> Response:
 async def _task(service: JobService, request: Request) -> Response:
     """Queue a job of another kind; the body holds its values as JSON. Pictures in them are names of uploads."""
     values = _json(await _body(request, TEXT_BYTES))
-    if not isinstance(values, dict):
-        raise InvalidRequest("The body is no JSON object.")
     client = request.scope.get("emulsion_user") or (request.client.host if request.client else "")
     job_id = await asyncio.to_thread(service.submit_task, request.path_params["name"], values, client)
     return JSONResponse({"job": job_id})
@@ -177,13 +175,20 @@ async def _body(request: Request, limit: int) -> bytes:
     return bytes(data)
 
 
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise InvalidRequest("The body is no JSON object.")
+    return values
+
+
 def _texts(body: bytes) -> tuple[list[str], str | None]:
     """The texts to count, and the checkpoint whose embeddings they may name (None: the default)."""
-    try:
-        data = json.loads(body)
-        texts, checkpoint = data["texts"], data.get("checkpoint")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise InvalidRequest("The body is not JSON with a list named texts.") from None
+    values = _json(body)
+    texts, checkpoint = values.get("texts"), values.get("checkpoint")
     if not isinstance(texts, list) or len(texts) > 8 or not all(isinstance(text, str) for text in texts):
         raise InvalidRequest("texts is not a list of at most 8 texts.")
     return texts, checkpoint if isinstance(checkpoint, str) else None
