@@ -15,9 +15,9 @@ FLOORS = (
     {"errors", "registry", "request", "infotext", "infotext_format", "settings", "settings_list", "paths", "ports"}
     | {"environment", "installer", "atomic"},
     {"text", "weights", "diffusion", "imaging"},
-    {"nn"},
-    {"families", "adapters", "preprocessors", "upscalers", "library"},
-    {"extend"},
+    {"nn", "exchange"},
+    {"families", "adapters", "preprocessors", "upscalers"},
+    {"extend", "library"},
     {"engine", "merging"},
     {"training", "workers"},
     {"ui", "api"},
