@@ -29,7 +29,8 @@ FILE_VERSION = 1
 
 @dataclass(frozen=True)
 class Setting:
-    """One declared setting. `kind` is bool, int, float, str, list (of str) or folder (a path inside the outputs)."""
+    """One declared setting. `kind` is bool, int, float, str, list (of str), map (str to str) or folder (a path
+    inside the outputs)."""
 
     name: str
     kind: str
@@ -126,6 +127,12 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(_text(part) for part in value)
 
 
+def _map(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping) or len(value) > 10_000 or not all(isinstance(key, str) for key in value):
+        raise ValueError
+    return {_text(key): _text(entry) for key, entry in value.items()}
+
+
 def _folder(value: Any) -> str:
     # Whoever can reach the page or the HTTP routes may change settings, so none of them can lead out of the outputs.
     text = _text(value).replace("\\", "/").strip()
@@ -135,13 +142,22 @@ def _folder(value: Any) -> str:
     return "/".join(parts)
 
 
-_CONVERT = {"bool": _boolean, "int": _whole, "float": _number, "str": _text, "list": _texts, "folder": _folder}
+_CONVERT = {
+    "bool": _boolean,
+    "int": _whole,
+    "float": _number,
+    "str": _text,
+    "list": _texts,
+    "map": _map,
+    "folder": _folder,
+}
 _WANTED = {
     "bool": "true or false",
     "int": "a whole number",
     "float": "a number",
     "str": "a text",
     "list": "a list of texts",
+    "map": "texts by name",
     "folder": "a folder inside the outputs folder, such as txt2img or [date]; use --outputs-dir for another place",
 }
 

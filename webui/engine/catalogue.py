@@ -66,10 +66,18 @@ class Catalogue:
     """The files of the model folders, listed once and again at `refresh`. Safe to share between threads.
 
     `cache` is a JSON file that keeps computed hashes between starts (None: memory only), `default` the checkpoint that
-    requests without one mean (empty: the starter).
+    requests without one mean (empty: the starter), `vae_choices` the names of VAEs by the titles of the checkpoints
+    that they are remembered for.
     """
 
-    def __init__(self, paths: Paths, cache: Path | None = None, default: str = ""):
+    def __init__(
+        self,
+        paths: Paths,
+        cache: Path | None = None,
+        default: str = "",
+        vae_choices: Mapping[str, str] | None = None,
+    ):
+        self.vae_choices: Mapping[str, str] = vae_choices or {}
         self._paths = paths
         self._cache = cache
         self._hashes: dict[str, str] = _read_cache(cache)
@@ -245,7 +253,9 @@ class Catalogue:
 
 def open_catalogue(settings: Settings) -> Catalogue:
     """The catalogue of the user's folders, with hashes remembered in the data folder."""
-    return Catalogue(settings.paths, settings.paths.data / "hashes.json", settings["checkpoint"])
+    return Catalogue(
+        settings.paths, settings.paths.data / "hashes.json", settings["checkpoint"], settings["vae_choices"]
+    )
 
 
 def conflicting_hash(name: str | None, file: CheckpointFile) -> str | None:

@@ -17,12 +17,11 @@ from webui.engine.extensions import DIRECTIVES, Extensions
 from webui.engine.hooks import HookChain, begin_job
 from webui.engine.memory import GIBIBYTE, MemoryEstimate, available_memory, estimate
 from webui.engine.prompts import PromptSpan, carry_out_directives, negative_spans, positive_spans, texts_of
+from webui.engine.vae import check_vae, resolve_vae
 from webui.errors import InvalidRequest
 from webui.extend import PromptText
-from webui.families.vae import doubt, sidecar_vae
 from webui.request import SEED_MAXIMUM, GenerationRequest, Pass, check, replace
 from webui.text.styles import apply_styles
-from webui.weights.header import read_header
 
 if TYPE_CHECKING:
     from webui.families.base import ModelFacts
@@ -96,9 +95,9 @@ def make_plan(
     extensions = extensions or Extensions()
     checkpoint = catalogue.find(request.checkpoint)
     options = extensions.check(request.extensions)
-    vae = _vae(request.vae, checkpoint, catalogue)
+    vae = resolve_vae(request.vae, checkpoint, catalogue)
     facts = catalogue.facts(checkpoint)
-    warnings = _name_warnings(request, checkpoint, vae, facts)
+    warnings = [*_name_warnings(request, checkpoint), *check_vae(vae, checkpoint, facts, catalogue)]
     passes = tuple(_resolve_pass(step, facts, index, warnings) for index, step in enumerate(request.passes))
     seed = draw_seed() if request.seed < 0 else request.seed
     request = replace(
@@ -213,6 +212,7 @@ def picture_request(plan: Plan, picture: PicturePlan) -> GenerationRequest:
     return replace(
         plan.request,
         checkpoint=plan.checkpoint.stem,
+        vae=plan.vae.stem if plan.vae else plan.request.vae,
         seed=picture.seed,
         variation_seed=picture.variation_seed,
         batch_size=1,
@@ -221,26 +221,11 @@ def picture_request(plan: Plan, picture: PicturePlan) -> GenerationRequest:
     )
 
 
-def _vae(name: str, checkpoint: CheckpointFile, catalogue: Catalogue) -> CheckpointFile | None:
-    if name in BUILT_IN:
-        return None
-    if name != "Automatic":
-        return catalogue.find_vae(name)
-    beside = sidecar_vae(checkpoint.path)
-    return catalogue.file(beside) if beside else None
-
-
-def _name_warnings(
-    request: GenerationRequest, checkpoint: CheckpointFile, vae: CheckpointFile | None, facts: ModelFacts
-) -> list[str]:
-    warnings = []
+def _name_warnings(request: GenerationRequest, checkpoint: CheckpointFile) -> list[str]:
     other = conflicting_hash(request.checkpoint, checkpoint)
-    if other:
-        warnings.append(
-            f"{checkpoint.name} is not the file with hash {other} that was asked for; the picture may differ."
-        )
-    doubts = doubt(read_header(vae.path), facts) if vae else None
-    return [*warnings, doubts] if doubts else warnings
+    if not other:
+        return []
+    return [f"{checkpoint.name} is not the file with hash {other} that was asked for; the picture may differ."]
 
 
 def _size_warnings(width: int, height: int, facts: Any) -> list[str]:

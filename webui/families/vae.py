@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from webui.errors import DamagedFile, IncompatibleModel
-from webui.weights.canonical import VAE, canonical
+from webui.errors import DamagedFile, FileError, IncompatibleModel
+from webui.weights.canonical import UNET, VAE, canonical
 from webui.weights.tensors import Header
 
 if TYPE_CHECKING:
@@ -15,7 +16,28 @@ if TYPE_CHECKING:
     from webui.nn.vae import Autoencoder
 
 ENDINGS = (".vae.safetensors", ".vae.pt", ".vae.ckpt")
-SCALES = {0.18215: "sd1", 0.13025: "sdxl"}
+SD1, SDXL = 0.18215, 0.13025  # scales of latents; every VAE says by them whose it is
+LABELS = {SD1: "Stable Diffusion 1 and 2", SDXL: "Stable Diffusion XL", 0.5: "Playground 2.5"}
+SD1_NAMES = ("840000", "560000", "kl-f8", "sd15", "sd1.5", "sd-v1", "anything", "orangemix")
+FIRST_LAYER = "encoder.conv_in.weight"
+PUBLISHED = {  # beginnings of the SHA-256 of files that most people have
+    SD1: (
+        "735e4c3a447a",  # vae-ft-mse-840000-ema-pruned.safetensors
+        "c6a580b13a5b",  # vae-ft-mse-840000-ema-pruned.ckpt
+        "95f26a5ab047",  # vae-ft-ema-560000-ema-pruned.safetensors
+        "0b204ad0cae5",  # vae-ft-ema-560000-ema-pruned.ckpt
+        "a1d993488569",  # sd-vae-ft-mse of diffusers
+        "32db726da04f",  # sd-vae-ft-ema of diffusers
+        "2f11c4a99ddc",  # kl-f8-anime
+        "df3c506e51b7",  # kl-f8-anime2
+        "f921fb3f2989",  # animevae, Anything, orangemix
+    ),
+    SDXL: (
+        "63aeecb90ff7",  # sdxl_vae.safetensors
+        "1598f3d24932",  # the same of diffusers
+        "235745af8d86",  # sdxl-vae-fp16-fix
+    ),
+}
 
 
 def check_fits(header: Header, facts: ModelFacts) -> None:
@@ -49,30 +71,104 @@ def reduction(header: Header) -> int:
     return 2 ** (len(levels) - 1) if levels else 0
 
 
-def doubt(header: Header, facts: ModelFacts) -> str | None:
-    """Why a VAE of the right shapes may still be the wrong one, as a sentence for the user, or None.
+@dataclass(frozen=True)
+class Evidence:
+    """What tells whose latents a VAE makes: by their scale (0.18215 …), from where that is known, and whether it is
+    sure or a guess."""
 
-    What a folder's settings, the metadata and the file's name say; the tensors of SD 1 and XL look alike.
+    scale: float
+    source: str  # goes on after "It is made for …: "
+    sure: bool
+
+
+def evidence(header: Header, sha256: str | None = None) -> Evidence | None:
+    """Whose latents a VAE of SD 1's shapes makes, or None where nothing tells: the tensors of SD 1 and XL look alike.
+
+    Sure are the scale in a diffusers folder's settings, the architecture in the metadata, a whole checkpoint around the
+    VAE, and the hash of a published file; the file's name is a guess.
     """
-    said = _said_family(header)
-    if said is None or said == facts.family or (said == "sdxl") == facts.family.startswith("sdxl"):
-        return None
-    other = "Stable Diffusion XL" if said == "sdxl" else "Stable Diffusion 1 and 2"
-    return f"The VAE {header.path.name} seems to be made for {other}; with {facts.label} colours will be wrong."
-
-
-def _said_family(header: Header) -> str | None:
-    scale = json.loads(canonical(header).metadata.get("vae/config", "{}")).get("scaling_factor")
-    if scale in SCALES:
-        return SCALES[scale]
+    named = canonical(header)
+    scale = _config(named).get("scaling_factor")
+    if isinstance(scale, float) and scale > 0:
+        return Evidence(scale, f"its settings say that the scale of its latents is {scale:g}", True)
     architecture = header.metadata.get("modelspec.architecture", "").lower()
     if "stable-diffusion" in architecture:
-        return "sdxl" if "xl" in architecture else "sd1"
+        said = SDXL if "xl" in architecture else SD1
+        return Evidence(said, f"its metadata say {architecture:.60}", True)
+    if UNET + "input_blocks.0.0.weight" in named.tensors:
+        whole = _whole(header)
+        if whole is not None:
+            return Evidence(whole.scale, f"it is a whole {whole.label} checkpoint", True)
+    for scale, hashes in PUBLISHED.items():
+        if sha256 and sha256.startswith(hashes):
+            return Evidence(scale, "it is one of the published files, told by its hash", True)
     name = header.path.stem.lower()
-    if "xl" in name:
-        return "sdxl"
-    known = ("840000", "560000", "kl-f8", "sd15", "sd1.5", "sd-v1", "anything", "orangemix")
-    return "sd1" if any(part in name for part in known) else None
+    guess = SDXL if "xl" in name else SD1 if any(part in name for part in SD1_NAMES) else None
+    return Evidence(guess, "its name suggests that", False) if guess else None
+
+
+def check_belongs(header: Header, facts: ModelFacts, sha256: str | None = None) -> None:
+    """Raise IncompatibleModel for a VAE that surely belongs to another family, with what tells so; see `evidence`."""
+    found = evidence(header, sha256)
+    if found is None or not found.sure or _agrees(found, facts):
+        return
+    raise IncompatibleModel(
+        f"The VAE {header.path.name} is made for {_made_for(found)}: {found.source}.",
+        f"{facts.label} has latents of another scale (1 : {facts.scale:g}); colours would be wrong.",
+        "Choose Automatic, or a VAE made for this kind of checkpoint.",
+    )
+
+
+def doubt(header: Header, facts: ModelFacts, sha256: str | None = None, own: Header | None = None) -> str | None:
+    """Why a VAE of the right shapes may still be the wrong one, as a sentence for the user, or None.
+
+    `own` is the checkpoint's header: a VAE that has the encoder of the checkpoint's own is beyond doubt, whatever it is
+    called, for those in circulation are decoders tuned for one encoder.
+    """
+    found = evidence(header, sha256)
+    if found is None or _agrees(found, facts) or (own is not None and _same_encoder(header, own)):
+        return None
+    return (
+        f"The VAE {header.path.name} may be made for {_made_for(found)} ({found.source}); "
+        f"with {facts.label} colours would be wrong."
+    )
+
+
+def said_family(header: Header, sha256: str | None = None) -> str | None:
+    """Whose VAE it is as far as anything tells, see `evidence`: "sd1" (2.x takes the same), "sdxl", or None."""
+    found = evidence(header, sha256)
+    return {SD1: "sd1", SDXL: "sdxl"}.get(found.scale) if found else None
+
+
+def _agrees(found: Evidence, facts: ModelFacts) -> bool:
+    return abs(found.scale - facts.scale) < 1e-4
+
+
+def _made_for(found: Evidence) -> str:
+    return LABELS.get(found.scale, f"latents of the scale {found.scale:g}")
+
+
+def _config(named: Header) -> dict[str, Any]:
+    config = json.loads(named.metadata.get("vae/config", "{}"))
+    return config if isinstance(config, dict) else {}
+
+
+def _whole(header: Header) -> ModelFacts | None:
+    from webui import families
+
+    try:
+        return families.facts(header)
+    except FileError:
+        return None  # of a family that is not known, which tells nothing
+
+
+def _same_encoder(one: Header, other: Header) -> bool:
+    from webui.families.detection import read_small
+
+    first, second = (read_small(canonical(header), VAE + FIRST_LAYER) for header in (one, other))
+    if first is None or second is None or len(first) != len(second):
+        return False
+    return all(abs(a - b) <= 0.01 * abs(b) + 1e-4 for a, b in zip(first, second, strict=True))  # half precision
 
 
 def sidecar_vae(checkpoint: Path) -> Path | None:

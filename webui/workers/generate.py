@@ -118,6 +118,7 @@ class Generator:
     def _use(self, settings: Settings) -> None:
         self._session.settings = settings
         self._session.catalogue.default = settings["checkpoint"]
+        self._session.catalogue.vae_choices = settings["vae_choices"]
 
 
 def _plan(request: GenerationRequest, session: Session) -> Plan:
