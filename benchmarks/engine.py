@@ -17,6 +17,7 @@ from webui.engine.catalogue import Catalogue
 from webui.engine.plan import make_plan
 from webui.engine.run import run
 from webui.engine.session import Session
+from webui.library.index import Library
 from webui.nn.clip import ClipText, ClipTextConfig
 from webui.nn.unet import UNet, UNetConfig
 from webui.nn.vae import Autoencoder, AutoencoderConfig
@@ -71,7 +72,7 @@ def engine(setting: Setting) -> Iterable[Row]:
         paths = Paths(Path(folder) / "data", Path(folder) / "models", Path(folder) / "outputs", {}, Path(folder))
         narrow_checkpoint(paths.models / "checkpoints" / "narrow.safetensors")
         settings = Settings(paths)
-        session = Session(settings, Catalogue(paths), device="cpu", precision="float32")
+        session = Session(settings, Catalogue(Library(paths)), device="cpu", precision="float32")
         request = GenerationRequest("a [cat|dog] AND a hat", "mud", seed=1, passes=(Pass(steps=50),), batch_size=4)
         session.load(session.catalogue.find(None))
         cold = {"plan": lambda: make_plan(request, session.catalogue), **encodings(session, request)}

@@ -7,6 +7,7 @@ import pytest
 
 from webui.engine.catalogue import Catalogue, conflicting_hash
 from webui.errors import NotFound
+from webui.library.index import Library
 from webui.paths import Paths
 
 CONTENT = {
@@ -16,11 +17,16 @@ CONTENT = {
 }
 
 
-def open_at(models, program=None, extra=(), **options):
+def open_at(models, program=None, extra=(), file=None, **options):
     paths = Paths(
         models / "data", models, models / "outputs", {"checkpoints": tuple(extra)}, program or models / "none"
     )
-    return Catalogue(paths, **options)
+    return Catalogue(Library(paths, file), **options)
+
+
+def hash_all(catalogue):
+    for file in catalogue.checkpoints():
+        catalogue.sha256(file)
 
 
 @pytest.fixture
@@ -41,14 +47,14 @@ def test_checkpoints_are_those_of_the_checkpoint_folders_and_nothing_else(models
     assert found == ["blue.ckpt", "portraits/red.safetensors", "top.safetensors"]
 
 
-def test_vaes_are_listed_apart(models):
-    assert [file.name for file in open_at(models).vaes()] == ["soft.vae.pt"]
+def test_vaes_are_listed_apart_those_beside_checkpoints_too(models):
+    assert [file.name for file in open_at(models).vaes()] == ["soft.vae.pt", "soft.vae.safetensors"]
 
 
 def test_a_title_shows_ten_digits_of_the_sha256_once_it_is_known(models):
     catalogue = open_at(models)
     assert catalogue.find("red").title == "portraits/red.safetensors"
-    catalogue.hash_all()
+    hash_all(catalogue)
     digest = hashlib.sha256(b"red").hexdigest()
     assert catalogue.find("red").title == f"portraits/red.safetensors [{digest[:10]}]"
 
@@ -70,14 +76,14 @@ def test_a_title_shows_ten_digits_of_the_sha256_once_it_is_known(models):
 )
 def test_a_checkpoint_answers_to_title_name_stem_hash_and_part_of_its_title(models, name):
     catalogue = open_at(models)
-    catalogue.hash_all()
+    hash_all(catalogue)
     assert catalogue.find(name).path.name == "red.safetensors"
 
 
 def test_of_two_files_of_one_name_the_hash_decides(models):
     (models / "checkpoints" / "red.safetensors").write_bytes(b"another red")
     catalogue = open_at(models)
-    catalogue.hash_all()
+    hash_all(catalogue)
     for content in (b"red", b"another red"):
         digest = hashlib.sha256(content).hexdigest()
         assert catalogue.find(f"red [{digest[:10]}]").sha256 == digest
@@ -103,28 +109,22 @@ def test_no_name_means_the_default_and_without_one_the_starter(models):
 
 def test_a_title_whose_hash_belongs_to_another_file_is_noticed(models):
     catalogue = open_at(models)
-    catalogue.hash_all()
+    hash_all(catalogue)
     assert conflicting_hash("red.safetensors [0123456789]", catalogue.find("red")) == "0123456789"
     assert conflicting_hash(catalogue.find("red").title, catalogue.find("red")) is None
 
 
 def test_hashes_are_read_once_and_kept_between_starts_until_the_file_changes(models, tmp_path):
-    cache = tmp_path / "hashes.json"
-    first = open_at(models, cache=cache)
+    file = tmp_path / "library.sqlite"
+    first = open_at(models, file=file)
     first.sha256(first.find("red"))
-    second = open_at(models, cache=cache)
+    second = open_at(models, file=file)
     assert second.find("red").sha256 == hashlib.sha256(b"red").hexdigest()
     path = second.find("red").path
     path.write_bytes(b"RED")
     os.utime(path, ns=(1, 1))
     second.refresh()
     assert second.find("red").sha256 is None
-
-
-def test_a_damaged_hash_cache_is_ignored(models, tmp_path):
-    (tmp_path / "hashes.json").write_text("[broken")
-    catalogue = open_at(models, cache=tmp_path / "hashes.json")
-    assert catalogue.sha256(catalogue.find("red")) == hashlib.sha256(b"red").hexdigest()
 
 
 def test_refresh_sees_new_and_vanished_files(models):

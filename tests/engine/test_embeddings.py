@@ -6,14 +6,16 @@ import torch
 from tests.adapters.hypernetworks import write_hypernetwork
 from tests.adapters.pictures import a1111, encoded, in_pixels, in_text, motif
 from tests.engine.conftest import WIDTH
+from webui.adapters.embedding_picture import picture_header
 from webui.engine.embeddings import vector_counts
 from webui.engine.plan import make_plan
 from webui.errors import DamagedFile, IncompatibleModel
+from webui.library import recognise
 from webui.weights.save import save_safetensors
 
 
 @pytest.fixture(scope="module")
-def files(home):
+def files(home, session):
     folder = home.models / "embeddings"
     folder.mkdir()
     torch.manual_seed(5)
@@ -33,6 +35,7 @@ def files(home):
     hypernetworks.mkdir()
     write_hypernetwork(hypernetworks / "bend.pt", (WIDTH, 32))
     write_hypernetwork(hypernetworks / "wide.pt", (768, 320))
+    session.catalogue.refresh()
     return vectors
 
 
@@ -70,10 +73,8 @@ def test_a_damaged_picture_is_told_of_when_a_prompt_names_it(session, wanted, fi
 
 
 def test_a_picture_is_looked_into_once_until_it_changes(session, files, monkeypatch):
-    from webui.adapters import embedding_picture
-
     looks = []
-    monkeypatch.setattr(embedding_picture, "may_hold_embedding", lambda path: looks.append(path.name) or True)
+    monkeypatch.setattr(recognise, "picture_header", lambda path: looks.append(path.name) or picture_header(path))
     (home := session.catalogue.files("embeddings")[0].path.parent / "late.png").write_bytes(encoded(motif()))
     for _ in range(3):
         session.catalogue.refresh()

@@ -13,13 +13,14 @@ from PIL import Image
 from webui.engine.catalogue import Catalogue
 from webui.engine.plan import make_plan, picture_request
 from webui.errors import InvalidRequest, NotFound, UnknownModel
+from webui.library.index import Library
 from webui.request import GenerationRequest, Pass
 from webui.weights.save import save_safetensors
 
 
 @pytest.fixture
 def catalogue(home):
-    return Catalogue(home, default="narrow")
+    return Catalogue(Library(home), default="narrow")
 
 
 def request(step=None, **fields):
@@ -85,7 +86,7 @@ def test_a_file_that_is_no_checkpoint_fails_here(tmp_path):
     (tmp_path / "models" / "checkpoints").mkdir(parents=True)
     save_safetensors(tmp_path / "models" / "checkpoints" / "odd.safetensors", {"a.weight": torch.zeros(2)})
     with pytest.raises(UnknownModel):
-        make_plan(request(), Catalogue(Paths(models=tmp_path / "models", program=tmp_path)))
+        make_plan(request(), Catalogue(Library(Paths(models=tmp_path / "models", program=tmp_path))))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,7 @@ def test_an_unknown_directive_gives_a_hint_once(catalogue):
 
 def test_styles_are_merged_into_the_prompt_but_not_into_the_request(tmp_path, home):
     (tmp_path / "styles.csv").write_text("name,prompt,negative_prompt\nfilm,grainy {prompt},blur\n", "utf-8")
-    catalogue = Catalogue(dataclasses.replace(home, data=tmp_path), default="narrow")
+    catalogue = Catalogue(Library(dataclasses.replace(home, data=tmp_path)), default="narrow")
     plan = make_plan(request(prompt="a cat", styles=("film",)), catalogue)
     assert plan.pictures[0].positive[0][0].parts == (("grainy a cat", 1.0),)
     assert plan.pictures[0].negative[0][0].parts == (("blur", 1.0),)
@@ -170,7 +171,7 @@ def test_styles_are_merged_into_the_prompt_but_not_into_the_request(tmp_path, ho
 
 
 def test_a_hash_that_belongs_to_another_file_gives_a_hint(catalogue):
-    catalogue.hash_all()
+    catalogue.sha256(catalogue.find("narrow"))
     plan = make_plan(request(checkpoint="narrow.safetensors [0123456789]"), catalogue)
     assert any("0123456789" in warning for warning in plan.warnings)
 
@@ -184,11 +185,16 @@ def test_a_plan_takes_milliseconds(catalogue):
 
 
 def test_a_plan_imports_no_torch(home):
-    code = (
-        "import sys; from pathlib import Path; from webui.engine.catalogue import Catalogue;"
-        "from webui.engine.plan import make_plan; from webui.paths import Paths;"
-        "from webui.request import GenerationRequest;"
-        f"make_plan(GenerationRequest(checkpoint='narrow'), Catalogue(Paths(models=Path({str(home.models)!r}))));"
-        "sys.exit('torch' in sys.modules)"
-    )
+    code = f"""
+import sys
+from pathlib import Path
+from webui.engine.catalogue import Catalogue
+from webui.engine.plan import make_plan
+from webui.library.index import Library
+from webui.paths import Paths
+from webui.request import GenerationRequest
+library = Library(Paths(models=Path({str(home.models)!r})))
+make_plan(GenerationRequest(checkpoint="narrow"), Catalogue(library))
+sys.exit("torch" in sys.modules)
+"""
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

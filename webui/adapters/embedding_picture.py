@@ -54,17 +54,6 @@ def is_picture(path: Path) -> bool:
     return start.startswith(SIGNATURE) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
 
 
-def may_hold_embedding(path: Path) -> bool:
-    """Whether a picture holds an embedding, be it a damaged one."""
-    try:
-        read_picture(path)
-    except UnknownModel:
-        return False
-    except FileError:
-        return True  # using it says what is wrong
-    return True
-
-
 def read_picture(path: Path) -> PictureEmbedding:
     """The embedding in a picture.
 
