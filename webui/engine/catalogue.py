@@ -137,7 +137,7 @@ class Catalogue:
 
 def open_catalogue(settings: Settings) -> Catalogue:
     """The catalogue of the user's folders; what is known of their files is remembered in the data folder."""
-    return Catalogue(open_library(settings.paths), settings["checkpoint"])
+    return Catalogue(open_library(settings.paths), settings["checkpoint"], settings["vae_choices"])
 
 
 def conflicting_hash(name: str | None, file: CheckpointFile) -> str | None:
