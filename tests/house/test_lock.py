@@ -78,6 +78,8 @@ def test_the_lock_holds_all_that_its_packages_need(names: tuple[str, ...]) -> No
                 continue
             if package == "torch" and re.match(r"nvidia-|cuda-|triton", need.name):
                 continue  # which of these a build of torch needs is known to that build alone
+            if (package, need.name) == ("spandrel", "torchvision"):
+                continue  # webui/upscalers/loading.py imports it without
             have = locked.get(canonicalize_name(need.name))
             version = next(iter(have.specifier)).version if have else None
             if version is None or not need.specifier.contains(version, prereleases=True):

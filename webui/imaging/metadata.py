@@ -6,6 +6,7 @@ The places are those of AUTOMATIC1111's web UI, so that its tools find our texts
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,34 +45,41 @@ def save_picture(
     format: str | None = None,
     quality: int = 90,
     lossless: bool = False,
+    items: Mapping[str, str] | None = None,
 ) -> Path:
     """Save a picture with its infotext: whole or not at all, and never over another file.
 
-    `format` is "png", "jpg", "webp" or "avif"; without it the path's suffix decides. `quality` 1 to 100 and `lossless`
-    (WebP only) are as for `encode_picture`. Returns the path, which has "-1" … appended where the name was taken.
-    Raises FileError when the folder cannot take it.
+    `format` is "png", "jpg", "webp" or "avif"; without it the path's suffix decides. `quality` 1 to 100, `lossless`
+    (WebP only) and `items` are as for `encode_picture`. Returns the path, which has "-1" … appended where the name was
+    taken. Raises FileError when the folder cannot take it.
     """
-    return place_file(encode_picture(image, infotext, format or path.suffix, quality, lossless), path)
+    return place_file(encode_picture(image, infotext, format or path.suffix, quality, lossless, items), path)
 
 
 def encode_picture(
-    image: Image.Image, infotext: str = "", format: str = "png", quality: int = 90, lossless: bool = False
+    image: Image.Image,
+    infotext: str = "",
+    format: str = "png",
+    quality: int = 90,
+    lossless: bool = False,
+    items: Mapping[str, str] | None = None,
 ) -> bytes:
     """The bytes of a picture file; the same picture and text always give the same bytes.
 
-    An infotext that is too long for a JPEG's EXIF (64 KB) is written as JPEG comments. Characters that files cannot
-    hold (NUL, halves of surrogate pairs) become U+FFFD. Raises InvalidRequest on an unknown format, FileError on a
-    picture that the format cannot hold.
+    `items` are further texts by keyword, for PNG alone. An infotext that is too long for a JPEG's EXIF (64 KB) is
+    written as JPEG comments. Characters that files cannot hold (NUL, halves of surrogate pairs) become U+FFFD.
+    Raises InvalidRequest on an unknown format, FileError on a picture that the format cannot hold.
     """
     name = _FORMATS.get(format.lower().lstrip("."))
     if name is None:
         raise InvalidRequest(f"Pictures cannot be saved as {format!r}.", f"Known: {', '.join(_FORMATS)}.")
-    text = infotext.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = _writable(infotext)
     options: dict[str, Any] = {} if name == "PNG" else {"quality": quality}
     comments = b""
-    if name == "PNG" and text:
+    if name == "PNG":
         options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_text(PARAMETERS, text)  # as tEXt, or iTXt where latin-1 is not enough
+        for keyword, value in {**({PARAMETERS: text} if text else {}), **(items or {})}.items():
+            options["pnginfo"].add_text(_keyword(keyword), _writable(value))  # tEXt, or iTXt beyond latin-1
     elif text:
         exif = _exif(text)
         if name == "JPEG" and len(exif) > _EXIF_LIMIT:
@@ -115,6 +123,16 @@ def read_metadata(source: Path | bytes) -> PictureMetadata:
     # As in A1111: what EXIF says counts before the PNG text, and a comment is the last resort.
     infotext = next((items[name] for name in ("UserComment", PARAMETERS, "comment") if name in items), None)
     return PictureMetadata(image.format or "", image.width, image.height, infotext, items)
+
+
+def _writable(text: str) -> str:
+    """A text without the characters that files cannot hold."""
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _keyword(name: str) -> str:
+    """A PNG keyword: 1 to 79 characters of latin-1."""
+    return name.encode("latin-1", "replace").decode("latin-1").replace("\0", "?").strip()[:79] or "text"
 
 
 def _exif(text: str) -> bytes:

@@ -80,11 +80,11 @@ def flattened(picture: Image.Image, background: str = "#ffffff") -> Image.Image:
             raise InvalidRequest(f"The background colour is {background!r}.", "Wanted: such as #ffffff.") from None
         below = Image.new("RGBA", picture.size, (*colour, 255))
         return Image.alpha_composite(below, picture.convert("RGBA")).convert("RGB")
-    return _eight_bits(picture).convert("RGB")
+    return eight_bits(picture).convert("RGB")
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Pillow clips greys of 16 bits instead of scaling them."""
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """A picture of 16 bits as one of 8, which Pillow would clip instead of scaling; others as they are."""
     if picture.mode not in ("I", "F") and not picture.mode.startswith("I;16"):
         return picture
     values = np.asarray(picture, dtype=np.float64)

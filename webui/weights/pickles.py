@@ -22,7 +22,7 @@ from webui.weights.zip_file import DEFLATED, Member, read_member, read_members
 
 MAXIMUM_PICKLE = 64 << 20
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model", "module")
+WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params-ema", "params", "model", "module")
 PASSENGERS = frozenset({"optimizer_states", "optimizer", "lr_schedulers", "callbacks", "loops", "hparams_name"})
 MAXIMUM_DEPTH = 4
 BARE = "tensor"  # name of the tensor of a file that holds one and nothing else

@@ -64,7 +64,8 @@ def fetch(folder: Path) -> None:
             subprocess.run(["npm", "pack", f"{package}@{version}"], cwd=folder, check=True, capture_output=True)
 
 
-def _read(archive: Path, member: str) -> bytes:
+def read_member(archive: Path, member: str) -> bytes:
+    """One file of a package."""
     with tarfile.open(archive) as tar:
         extracted = tar.extractfile(f"package/{member}")
         assert extracted is not None
@@ -79,10 +80,12 @@ def _codepoint(hexcode: str) -> str:
     return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
 
 
-def _svg(icon: dict, defaults: dict) -> str:
+def svg_of(icon: dict, defaults: dict) -> str:
+    """A whole SVG of one icon of an iconify collection; `defaults` is the collection."""
     width = icon.get("width", defaults.get("width", 16))
     height = icon.get("height", defaults.get("height", 16))
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f'<svg {names} viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
 
 
 def draw(folder: Path, profile: Profile, size: int = RENDER_SIZE) -> Drawings:
@@ -90,7 +93,7 @@ def draw(folder: Path, profile: Profile, size: int = RENDER_SIZE) -> Drawings:
     import resvg_py
 
     names = folder / f"{NAMES_PACKAGE[0]}-{NAMES_PACKAGE[1]}.tgz"
-    entries = [e for e in json.loads(_read(names, "en/data.json")) if e.get("group") in WANTED_GROUPS]
+    entries = [e for e in json.loads(read_member(names, "en/data.json")) if e.get("group") in WANTED_GROUPS]
     if profile.concepts is not None:
         known = {e["label"]: e for e in entries}
         missing = [c for c in profile.concepts if c not in known]
@@ -104,8 +107,8 @@ def draw(folder: Path, profile: Profile, size: int = RENDER_SIZE) -> Drawings:
         if not pictures.package.startswith("@iconify-json/"):
             continue
         archive = folder / pictures.archive_name
-        icons = json.loads(_read(archive, "icons.json"))
-        codes = {_codepoint(code): name for code, name in json.loads(_read(archive, "chars.json")).items()}
+        icons = json.loads(read_member(archive, "icons.json"))
+        codes = {_codepoint(code): name for code, name in json.loads(read_member(archive, "chars.json")).items()}
         libraries[pictures.style] = icons
         for entry in entries:
             if (name := codes.get(_codepoint(entry["hexcode"]))) is not None:
@@ -130,7 +133,7 @@ def draw(folder: Path, profile: Profile, size: int = RENDER_SIZE) -> Drawings:
                     found = [icons["icons"][n] for n in sorted(named[entry["hexcode"]]) if n in icons["icons"]]
                     if not found:
                         continue
-                    png = resvg_py.svg_to_bytes(svg_string=_svg(found[0], icons), width=size, height=size)
+                    png = resvg_py.svg_to_bytes(svg_string=svg_of(found[0], icons), width=size, height=size)
                     picture = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
                     if picture.size != (size, size):
                         canvas = Image.new("RGBA", (size, size))

@@ -1,0 +1,1 @@
+"""Enlarging pictures: by Pillow's filters, and by networks that spandrel knows, tile by tile."""
