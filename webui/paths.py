@@ -61,6 +61,8 @@ class Paths:
             wanted.append(self.models.parent / "embeddings")
         if kind in ("checkpoints", "preview_decoders"):
             wanted.append(self.starter)
+        if kind == "upscalers":  # the embedded ones
+            wanted.append(self.program / "models" / "upscalers")
         found: dict[tuple[int, int], Path] = {}  # by device and inode: VAE and vae are one folder on some disks
         for folder in wanted:
             try:
