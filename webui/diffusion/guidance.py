@@ -24,7 +24,7 @@ CONCAT = "concat"
 
 
 class GuidedDenoiser:
-    """`denoiser(x, sigma) -> denoised` [B, C, H, W]. It counts its calls: prompts change by network evaluation."""
+    """`denoiser(x, sigma) -> denoised` [B, C, H, W]. It counts its `calls`: prompts change by network evaluation."""
 
     def __init__(
         self,
@@ -35,13 +35,14 @@ class GuidedDenoiser:
         sigmas: Sequence[float],
         law: NoisingLaw,
         always_negative: bool = False,
+        calls: int = 0,
     ):
         self._predict, self._law = predictor, law
         self._positive, self._negative = positive, negative
         self._guidance = guidance
         self._always_negative = always_negative
         self._rising = [-sigma for sigma in sigmas[:-1]]
-        self._calls = 0
+        self.calls = calls
         self._last_negative: Tensor | None = None
 
     def last_negative(self) -> Tensor:
@@ -52,7 +53,7 @@ class GuidedDenoiser:
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """One guided estimate at noise level `sigma`."""
-        evaluation, self._calls = self._calls, self._calls + 1
+        evaluation, self.calls = self.calls, self.calls + 1
         positive, negative = self._positive.at(evaluation), self._negative.at(evaluation)[0]
         step = min(bisect_left(self._rising, -sigma), max(0, len(self._rising) - 1))
         if not self._wants_negative(step, sigma, positive):
@@ -141,11 +142,12 @@ def guided(
     *,
     law: NoisingLaw,
     always_negative: bool = False,
+    calls: int = 0,
 ) -> GuidedDenoiser:
     """The denoiser of a run over `sigmas` (N + 1 falling floats). Rescaling wants the law, to see network outputs.
 
     A guidance scale of 1 leaves the negative prompt out, and so do the guidance interval, "skip early" and the smallest
     sigma where they apply. With `always_negative` (samplers with the fact `needs_negative`) it is computed there too,
-    for `last_negative` only: the estimate stays the same.
+    for `last_negative` only: the estimate stays the same. `calls` were made of the one before it, if any.
     """
-    return GuidedDenoiser(predictor, positive, negative, guidance, sigmas, law, always_negative)
+    return GuidedDenoiser(predictor, positive, negative, guidance, sigmas, law, always_negative, calls)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from webui.engine import adapters, embeddings
-from webui.engine.catalogue import Catalogue
+from webui.engine.catalogue import Catalogue, CheckpointFile
 from webui.engine.extensions import Extensions
 from webui.engine.plan import PicturePlan, Plan, picture_request
 from webui.engine.session import Session
@@ -37,7 +37,11 @@ def finish(
     info = PictureInfo(picture.index, picture.seed, infotext_facts(plan, session, picture))
     pixels, info = plan.hooks.edit_image(pixels, info)
     image = to_pictures(torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).permute(2, 0, 1))[0]
-    infotext = request_to_infotext(picture_request(plan, picture), info.fields, version())
+
+    def named(file: CheckpointFile) -> str:
+        return f"{file.stem} [{session.catalogue.sha256(file)[:10]}]"
+
+    infotext = request_to_infotext(picture_request(plan, picture, named), info.fields, version())
     return image, infotext, save(plan, picture, image, infotext, session) if plan.request.save else None
 
 

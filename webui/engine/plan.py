@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from webui.engine.adapters import AdapterUse, adapter_uses, misplaced_adapters
 from webui.engine.catalogue import Catalogue, CheckpointFile, conflicting_hash
@@ -16,34 +16,15 @@ from webui.engine.embeddings import EmbeddingUse, embedding_uses
 from webui.engine.extensions import DIRECTIVES, Extensions
 from webui.engine.hooks import HookChain, begin_job
 from webui.engine.memory import GIBIBYTE, MemoryEstimate, available_memory, estimate
+from webui.engine.passes import Base, PassPlan, resolve_pass
 from webui.engine.prompts import PromptSpan, carry_out_directives, negative_spans, positive_spans, texts_of
-from webui.engine.vae import check_vae, resolve_vae
-from webui.errors import InvalidRequest
+from webui.engine.vae import AUTOMATIC, check_vae, resolve_vae
 from webui.extend import PromptText
 from webui.request import SEED_MAXIMUM, GenerationRequest, Pass, check, replace
 from webui.text.styles import apply_styles
 
 if TYPE_CHECKING:
     from webui.families.base import ModelFacts
-
-BUILT_IN = ("None", "none", "built in")  # names that mean the VAE inside the checkpoint
-LARGEST_STRENGTH = 0.999  # of img2img: one whole step must remain
-
-
-@dataclass(frozen=True)
-class PassPlan:
-    """One denoising run, resolved. `sigmas` are those that are run, one more than the steps, ending in 0."""
-
-    settings: Pass
-    latent_shape: tuple[int, int, int]  # channels, height, width
-    sigmas: tuple[float, ...]
-    evaluations_per_step: int
-    one_at_a_time: bool = False  # the sampler chooses its steps by what it sees: pictures must not share a batch
-
-    @property
-    def steps(self) -> int:
-        """Steps that are really run."""
-        return len(self.sigmas) - 1
 
 
 @dataclass(frozen=True)
@@ -55,8 +36,20 @@ class PicturePlan:
     variation_seed: int
     positive: tuple[tuple[PromptSpan, ...], ...]
     negative: tuple[tuple[PromptSpan, ...], ...]
-    adapters: tuple[AdapterUse, ...] = ()
-    embeddings: tuple[EmbeddingUse, ...] = ()
+    pass_adapters: tuple[tuple[AdapterUse, ...], ...] = ()
+    pass_embeddings: tuple[tuple[EmbeddingUse, ...], ...] = ()
+    refiner_embeddings: tuple[tuple[EmbeddingUse, ...], ...] = ()  # for the refiner of each pass
+
+    @property
+    def adapters(self) -> tuple[AdapterUse, ...]:
+        """All adapters of all passes."""
+        return tuple(dict.fromkeys(use for uses in self.pass_adapters for use in uses))
+
+    @property
+    def embeddings(self) -> tuple[EmbeddingUse, ...]:
+        """All embeddings of all passes."""
+        every = (*self.pass_embeddings, *self.refiner_embeddings)
+        return tuple(dict.fromkeys(use for uses in every for use in uses))
 
 
 @dataclass(frozen=True)
@@ -98,7 +91,12 @@ def make_plan(
     vae = resolve_vae(request.vae, checkpoint, catalogue)
     facts = catalogue.facts(checkpoint)
     warnings = [*_name_warnings(request, checkpoint), *check_vae(vae, checkpoint, facts, catalogue)]
-    passes = tuple(_resolve_pass(step, facts, index, warnings) for index, step in enumerate(request.passes))
+    base = Base(checkpoint, vae, facts)
+
+    def find(name: str) -> Base:
+        return _other_base(name, request.vae, base, catalogue)
+
+    passes = tuple(resolve_pass(step, base, find, index, warnings) for index, step in enumerate(request.passes))
     seed = draw_seed() if request.seed < 0 else request.seed
     request = replace(
         request,
@@ -108,13 +106,10 @@ def make_plan(
         passes=tuple(step.settings for step in passes),
     )
     hooks = HookChain(begin_job(list(extensions), options))
-    words = request.prompt, request.negative_prompt
-    if request.styles:
-        words = apply_styles(*words, request.styles, catalogue.styles())
+    words = _words(request, catalogue)
     size = request.batch_size
     pictures = [
-        _picture(request, words, passes, hooks, index, warnings, catalogue, facts)
-        for index in range(request.count * size)
+        _picture(request, words, passes, hooks, index, warnings, catalogue) for index in range(request.count * size)
     ]
     needs = _memory(checkpoint, passes, size)
     return Plan(
@@ -131,84 +126,77 @@ def make_plan(
     )
 
 
-def _resolve_pass(step: Pass, facts: ModelFacts, index: int, warnings: list[str]) -> PassPlan:
-    from webui.diffusion.samplers import SAMPLERS, resolve_names
-
-    if step.source == "previous" and index == 0:
-        raise InvalidRequest("The first pass starts from the previous one.", "It must start from noise or an image.")
-    if step.source == "image" and not step.image:
-        raise InvalidRequest(f"Pass {index + 1} starts from an image, but there is none.", "Give one in `image`.")
-    if step.mask:
-        raise InvalidRequest("The request has a mask.", "Inpainting is not in this version.", "Leave the mask out.")
-    sampler, schedule = resolve_names(step.sampler, step.schedule)
-    width, height = (_rounded(side, facts.factor) for side in (step.width, step.height))
-    if (width, height) != (step.width, step.height):
-        warnings.append(f"The size was rounded to {width}×{height}: multiples of {facts.factor} are possible.")
-    if index == 0:
-        warnings.extend(_size_warnings(width, height, facts))
-    settings = dataclasses.replace(step, sampler=sampler, schedule=schedule, width=width, height=height)
-    sigmas = _sigmas(settings, facts)
-    shape = (facts.latent_channels, height // facts.factor, width // facts.factor)
-    known = SAMPLERS.find(sampler).facts
-    evaluations = int(known.get("evaluations_per_step", 1))
-    return PassPlan(settings, shape, tuple(sigmas), evaluations, bool(known.get("one_at_a_time")))
-
-
-def _rounded(side: int, factor: int) -> int:
-    return max(factor, int(side / factor + 0.5) * factor)
-
-
-def _sigmas(step: Pass, facts: ModelFacts) -> Sequence[float]:
-    """The sigmas that are run: for an image `steps · strength` of them, in a later pass all of its `steps` (A1111)."""
-    from webui.diffusion.schedules import sigmas_for
-
-    law = facts.law(step.width, step.height)
-    strength = min(step.denoising_strength, LARGEST_STRENGTH)
-    if step.source == "noise":
-        return sigmas_for(step.sampler, step.schedule, step.steps, law, step.options)
-    if strength <= 0:
-        return (0.0,)
-    if step.source == "image":
-        total, run = step.steps, int(strength * step.steps) + 1
-    else:
-        total, run = int(step.steps / strength), step.steps
-    sigmas = sigmas_for(step.sampler, step.schedule, max(total, run), law, step.options)
-    return sigmas[max(0, len(sigmas) - 1 - run) :]
+def _words(request: GenerationRequest, catalogue: Catalogue) -> list[tuple[str, str]]:
+    """Prompt and negative prompt of each pass, with the styles in them."""
+    words = []
+    for step in request.passes:
+        pair = (
+            request.prompt if step.prompt is None else step.prompt,
+            request.negative_prompt if step.negative_prompt is None else step.negative_prompt,
+        )
+        words.append(apply_styles(*pair, request.styles, catalogue.styles()) if request.styles else pair)
+    return words
 
 
 def _picture(
     request: GenerationRequest,
-    words: tuple[str, str],
+    words: Sequence[tuple[str, str]],
     passes: Sequence[PassPlan],
     hooks: HookChain,
     index: int,
     warnings: list[str],
     catalogue: Catalogue,
-    facts: ModelFacts,
 ) -> PicturePlan:
     # A1111: with a variation all pictures share the seed and differ in the variation seed.
     seed = request.seed + (0 if request.variation_strength else index)
-    prompt = hooks.edit_prompt(PromptText(*words, seed, index))
-    warnings.extend(misplaced_adapters(prompt.negative))
-    prompt, unknown = carry_out_directives(prompt, DIRECTIVES)
-    adapters, unknown = adapter_uses(unknown, catalogue)
-    warnings.extend(f"{found.source} was left out: nothing here knows what it means." for found in unknown)
-    positive, negative = [], []
+    told = {pair: _told(PromptText(*pair, seed, index), hooks, warnings, catalogue) for pair in dict.fromkeys(words)}
+    positive, negative, embeddings, refiners = [], [], [], []
     first = passes[0].settings.steps * passes[0].evaluations_per_step
-    for number, step in enumerate(passes):
+    for number, (step, pair) in enumerate(zip(passes, words, strict=True)):
+        prompt, adapters = told[pair]
         steps = step.settings.steps * step.evaluations_per_step
         counts = (first, steps) if number else (steps, None)
         positive.append(positive_spans(prompt.positive, *counts))
         negative.append(negative_spans(prompt.negative, *counts))
-    texts = list(texts_of(*positive, *negative))
-    embeddings, notes = embedding_uses(texts, request.emphasis, catalogue, facts, adapters)
-    warnings.extend(notes)
-    seeds = seed, request.variation_seed + index
-    return PicturePlan(index, *seeds, tuple(positive), tuple(negative), adapters, embeddings)
+        texts = list(texts_of(positive[-1], negative[-1]))
+        uses, notes = embedding_uses(texts, request.emphasis, catalogue, step.base.facts, adapters)
+        embeddings.append(uses)
+        warnings.extend(notes)
+        if step.refiner is not None:
+            uses, notes = embedding_uses(texts, request.emphasis, catalogue, step.refiner.base.facts)
+            warnings.extend(notes)
+        refiners.append(uses if step.refiner is not None else ())
+    return PicturePlan(
+        index,
+        seed,
+        request.variation_seed + index,
+        tuple(positive),
+        tuple(negative),
+        tuple(told[pair][1] for pair in words),
+        tuple(embeddings),
+        tuple(refiners),
+    )
 
 
-def picture_request(plan: Plan, picture: PicturePlan) -> GenerationRequest:
-    """The request that makes this one picture again: what its infotext says."""
+def _told(
+    prompt: PromptText, hooks: HookChain, warnings: list[str], catalogue: Catalogue
+) -> tuple[PromptText, tuple[AdapterUse, ...]]:
+    """The words as hooks and directives leave them, and the adapters that they name."""
+    prompt = hooks.edit_prompt(prompt)
+    warnings.extend(misplaced_adapters(prompt.negative))
+    prompt, unknown = carry_out_directives(prompt, DIRECTIVES)
+    adapters, unknown = adapter_uses(unknown, catalogue)
+    warnings.extend(f"{found.source} was left out: nothing here knows what it means." for found in unknown)
+    return prompt, adapters
+
+
+def picture_request(
+    plan: Plan, picture: PicturePlan, named: Callable[[CheckpointFile], str] = lambda file: file.stem
+) -> GenerationRequest:
+    """The request that makes this one picture again: what its infotext says.
+
+    `named` is how further checkpoints are called: A1111 writes their hashes behind the names.
+    """
     return replace(
         plan.request,
         checkpoint=plan.checkpoint.stem,
@@ -218,7 +206,28 @@ def picture_request(plan: Plan, picture: PicturePlan) -> GenerationRequest:
         batch_size=1,
         count=1,
         save=True,
+        passes=tuple(_named_pass(step, named) for step in plan.passes),
     )
+
+
+def _named_pass(step: PassPlan, named: Callable[[CheckpointFile], str]) -> Pass:
+    settings = step.settings
+    if settings.checkpoint:
+        settings = dataclasses.replace(settings, checkpoint=named(step.base.checkpoint))
+    if settings.refiner and step.refiner:
+        refiner = dataclasses.replace(settings.refiner, checkpoint=named(step.refiner.base.checkpoint))
+        settings = dataclasses.replace(settings, refiner=refiner)
+    return settings
+
+
+def _other_base(name: str, vae: str, base: Base, catalogue: Catalogue) -> Base:
+    """The checkpoint of a later pass or a refiner, with the request's VAE where that fits its latents."""
+    checkpoint = catalogue.find(name)
+    facts = catalogue.facts(checkpoint)
+    fits = facts.latents.matches(base.facts.latents)
+    file = resolve_vae(vae if fits else AUTOMATIC, checkpoint, catalogue)
+    check_vae(file, checkpoint, facts, catalogue)
+    return Base(checkpoint, file, facts)
 
 
 def _name_warnings(request: GenerationRequest, checkpoint: CheckpointFile) -> list[str]:
@@ -228,24 +237,10 @@ def _name_warnings(request: GenerationRequest, checkpoint: CheckpointFile) -> li
     return [f"{checkpoint.name} is not the file with hash {other} that was asked for; the picture may differ."]
 
 
-def _size_warnings(width: int, height: int, facts: Any) -> list[str]:
-    native = facts.native_size
-    ratio = math.sqrt(width * height) / native
-    if ratio < 0.7:
-        return [f"{width}×{height} is small for {facts.label}, which draws best near {native}×{native}."]
-    if ratio > 1.5:
-        return [
-            f"{width}×{height} is large for {facts.label}, which draws best near {native}×{native}: things may double. "
-            "Make a smaller picture and enlarge it afterwards."
-        ]
-    return []
-
-
 def _memory(checkpoint: CheckpointFile, passes: Sequence[PassPlan], batch_size: int) -> MemoryEstimate:
-    largest = max(passes, key=lambda step: step.latent_shape[1] * step.latent_shape[2])
-    tokens = largest.latent_shape[1] * largest.latent_shape[2]
-    rows = 2 * batch_size
-    return estimate(checkpoint.size, tokens, largest.settings.width * largest.settings.height, rows)
+    tokens = max(math.prod(step.seen_size) // step.base.facts.factor**2 for step in passes)
+    pixels = max(step.settings.width * step.settings.height for step in passes)
+    return estimate(checkpoint.size, tokens, pixels, 2 * batch_size)
 
 
 def _memory_warnings(needs: MemoryEstimate) -> list[str]:

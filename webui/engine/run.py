@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -16,11 +15,11 @@ from torch import Tensor
 from webui.engine.control import BatchSkipped, Control, NobodyAsks, OnEvent, Reporter, heed
 from webui.engine.memory import is_out_of_memory
 from webui.engine.output import finish
+from webui.engine.pictures import SourcePicture
 from webui.engine.plan import PicturePlan, Plan
-from webui.engine.preview import Previewer
-from webui.engine.sampling import Surroundings, sample
-from webui.engine.seamless import seamless
+from webui.engine.sampling import sample
 from webui.engine.session import Session
+from webui.engine.surroundings import Drawn, Surroundings, decoded
 from webui.errors import OutOfMemory
 
 
@@ -71,6 +70,7 @@ class _Run:
     def __init__(self, plan: Plan, session: Session, on_event: OnEvent, control: Control):
         self.plan, self.session, self.control = plan, session, control
         self.told: set[str] = set()
+        self.sources: dict[tuple[int, int], SourcePicture] = {}
         self.lean = False  # pictures one by one and decoding in small tiles, after memory ran out
         self.together = session.batched and not any(step.one_at_a_time for step in plan.passes)
         steps = sum(step.steps for step in plan.passes)
@@ -82,10 +82,9 @@ class _Run:
         for warning in self.plan.warnings:
             self.report.note(warning)
         with self.report.stage("load"):
-            self.session.load(self.plan.checkpoint, self.plan.vae)
-        model = self.session.model
-        with seamless(model.unet, model.vae) if self.plan.request.tiling else nullcontext():
-            return self._all_batches()
+            base = self.plan.passes[0].base
+            self.session.load(base.checkpoint, base.vae)
+        return self._all_batches()
 
     def _all_batches(self) -> list[Result]:
         results: list[Result] = []
@@ -109,7 +108,7 @@ class _Run:
     def _groups(self, pictures: Sequence[PicturePlan]) -> list[list[PicturePlan]]:
         """Pictures that go through the network together."""
         if self.together and not self.lean:
-            return [list(same) for _, same in groupby(pictures, key=lambda one: one.adapters)]
+            return [list(same) for _, same in groupby(pictures, key=lambda one: one.pass_adapters)]
         return [[picture] for picture in pictures]
 
     def _with_retry(self, group: list[PicturePlan]) -> list[Tensor]:
@@ -124,22 +123,16 @@ class _Run:
         return [pixels for part in self._groups(group) for pixels in self._pictures(part)]
 
     def _pictures(self, group: list[PicturePlan]) -> list[Tensor]:
-        settings = self.session.settings
-        every = settings["preview_every_steps"] if settings["live_previews"] else 0
-        previewer = Previewer(self.session.painter(), every) if every > 0 else None
-        given = Surroundings(self.plan, self.session, self.report, self.control, previewer)
-        with self.report.stage("attach"):
-            for note in self.session.adapters.switch(group[0].adapters):
-                if note not in self.told:
-                    self.told.add(note)
-                    self.report.note(note)
-        latents: Tensor | None = None
+        given = Surroundings(self.plan, self.session, self.report, self.control, self.lean, self.told, self.sources)
+        drawn: Drawn | None = None
         for number in range(len(self.plan.passes)):
-            latents = sample(given, group, number, latents)
-        assert latents is not None
+            drawn = sample(given, group, number, drawn)
+        assert drawn is not None
         heed(self.control)
-        with self.report.stage("decode"):
-            return list(self.session.decode(latents, self.lean))
+        last = self.plan.passes[-1].base
+        if drawn.latents is not None and self.session.checkpoint != last.checkpoint:  # a refiner was the last
+            self.session.load(last.checkpoint, last.vae, keep=True)
+        return decoded(given, drawn)
 
     def _finished(self, picture: PicturePlan, pixels: Tensor) -> Result:
         array = pixels.permute(1, 2, 0).contiguous().numpy()  # [H, W, 3]

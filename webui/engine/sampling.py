@@ -1,193 +1,217 @@
-"""One pass: what the network is told, where it starts, and the sampler between the hooks."""
+"""One pass: where it starts, the sampler between the hooks, and what it leaves."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
+import numpy as np
 from torch import Tensor
 
-from webui.diffusion.conditioning import Conditioning, Part, Prompt, Span, join_prompts
-from webui.diffusion.guidance import guided
-from webui.diffusion.noise import NoiseSource
+from webui.diffusion.guidance import GuidedDenoiser, guided
 from webui.diffusion.samplers import SAMPLERS
 from webui.diffusion.samplers.base import Run, StepInfo
-from webui.engine.control import Control, Reporter, heed
-from webui.engine.plan import PassPlan, PicturePlan, Plan
+from webui.engine.control import heed
+from webui.engine.encode import group_prompts
+from webui.engine.keep import KeepingDenoiser, hard_blend, soft_blend
+from webui.engine.passes import PassPlan
+from webui.engine.pictures import SourcePicture, changed_mask, finished
+from webui.engine.plan import PicturePlan
 from webui.engine.preview import PREVIEW_FORMAT, Previewer
-from webui.engine.prompts import PromptSpan
-from webui.engine.session import Session
-from webui.errors import InvalidRequest
+from webui.engine.refine import SwitchingDenoiser
+from webui.engine.start import Beginning, begin, leave, sources_of, untouched
+from webui.engine.surroundings import Drawn, Surroundings, decoded_pictures, noise_source
+from webui.engine.tiles import tiled
 from webui.extend import Start, Step
-from webui.families.channels import CONCAT, blank_channels, edit_channels
 from webui.families.predictor import network_predictor
-from webui.imaging.convert import to_tensor
-from webui.imaging.files import load_picture
+from webui.imaging.soft_mask import difference_mask
 
 if TYPE_CHECKING:
+    from PIL import Image
+
+    from webui.diffusion.conditioning import Conditioning
     from webui.diffusion.laws import NoisingLaw
+    from webui.diffusion.noise import NoiseSource
     from webui.extend import Predictor
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What a run gives to each of its passes."""
-
-    plan: Plan
-    session: Session
-    report: Reporter
-    control: Control
-    previewer: Previewer | None = None
-
-
-def sample(given: Surroundings, pictures: Sequence[PicturePlan], number: int, previous: Tensor | None) -> Tensor:
-    """Run pass `number` for `pictures` together; `previous` are the latents of the pass before. [B, C, h, w] each.
+def sample(given: Surroundings, pictures: Sequence[PicturePlan], number: int, before: Drawn | None) -> Drawn:
+    """Run pass `number` for `pictures` together; `before` is what the pass before has left.
 
     Raises Cancelled or BatchSkipped within one network call of the wish, ExtensionError by the extension's name.
     """
-    step, session = given.plan.passes[number], given.session
-    law = session.model.facts.law(step.settings.width, step.settings.height)
+    step = given.plan.passes[number]
+    heed(given.control)
+    sources = sources_of(given, pictures, number)
+    if before is not None and step.settings.source == "previous":
+        before = leave(given, number, before)
+    if step.steps == 0:
+        return untouched(given, number, sources, before or Drawn())
+    given.use(step.base, pictures[0].pass_adapters[number])
+    law = step.base.facts.law(step.settings.width, step.settings.height)
+    with ExitStack() as surrounded:
+        surrounded.enter_context(given.seamless())
+        with given.report.stage("encode"):
+            heed(given.control)
+            beginning = begin(given, pictures, number, sources, before)
+        noise = noise_source(given, pictures, step)
+        first = noise.initial()
+        beginning = _with_masked_content(beginning, step, first)
+        latents = _noised(beginning.clean, first, step, law)
+        denoiser = _denoiser(given, pictures, number, beginning, law, surrounded)
+        with given.report.stage("sample"):
+            start = given.plan.hooks.edit_start(Start(latents, step.sigmas, number))
+            latents = _run_sampler(given, number, denoiser, start, beginning, noise, law)
+    return _finish(given, step, beginning, latents)
+
+
+def _with_masked_content(beginning: Beginning, step: PassPlan, noise: Tensor) -> Beginning:
+    """What the masked part starts as: the picture (filled or not), unit noise, or nothing."""
+    content, mask = step.settings.inpaint.masked_content, beginning.mask
+    if mask is None or not content.startswith("latent"):
+        return beginning
+    clean = beginning.clean * (1 - mask)
+    return replace(beginning, clean=clean + noise * mask if content == "latent noise" else clean)
+
+
+def _noised(clean: Tensor, noise: Tensor, step: PassPlan, law: NoisingLaw) -> Tensor:
+    if step.settings.source == "noise":
+        return law.noised(clean, noise, step.sigmas[0])
+    noise = noise * step.settings.noise_multiplier
+    latents = law.noised(clean, noise, step.sigmas[0])
+    return latents + noise * step.settings.extra_noise if step.settings.extra_noise else latents
+
+
+def _denoiser(
+    given: Surroundings,
+    pictures: Sequence[PicturePlan],
+    number: int,
+    beginning: Beginning,
+    law: NoisingLaw,
+    surrounded: ExitStack,
+) -> GuidedDenoiser | SwitchingDenoiser:
+    """Guidance around the network, and around the refiner's once it is its turn."""
+    step = given.plan.passes[number]
+    refiner = step.refiner
+    if refiner is None:
+        return _guided(given, pictures, number, beginning.channels, law)
+
+    def second(calls: int) -> GuidedDenoiser:
+        # Adapters are made for one kind of checkpoint; a refiner of another kind would refuse them.
+        same = refiner.base.facts.family == step.base.facts.family
+        given.use(refiner.base, pictures[0].pass_adapters[number] if same else ())
+        surrounded.enter_context(given.seamless())
+        own_law = refiner.base.facts.law(step.settings.width, step.settings.height)
+        return _guided(given, pictures, number, beginning.channels, own_law, refiner=True, calls=calls)
+
+    return SwitchingDenoiser(_guided(given, pictures, number, beginning.channels, law), refiner.sigma, second)
+
+
+def _guided(
+    given: Surroundings,
+    pictures: Sequence[PicturePlan],
+    number: int,
+    channels: Tensor | None,
+    law: NoisingLaw,
+    refiner: bool = False,
+    calls: int = 0,
+) -> GuidedDenoiser:
+    step = given.plan.passes[number]
     with given.report.stage("encode"):
-        heed(given.control)
-        picture = _source_picture(step)
-        clean = _clean_latents(step, picture, previous, session, len(pictures))
-        prompts = _prompts(given, pictures, number, picture)
-    with given.report.stage("sample"):
-        if step.steps == 0:
-            return clean
-        noise = _noise(given.plan, pictures, step, session)
-        latents = law.noised(clean, noise.initial(), step.sigmas[0])
-        start = given.plan.hooks.edit_start(Start(latents, step.sigmas, number))
-        return _run_sampler(given, number, _predictor(given, law), prompts, start, noise, law)
+        prompts = group_prompts(given, pictures, number, channels, refiner)
+    sampler = SAMPLERS.find(step.settings.sampler)
+    # CFG++ samplers count the guidance scale in other units, and want the negative estimate whatever the scale is.
+    scale = step.settings.guidance.scale * sampler.facts.get("guidance_multiplier", 1.0)
+    guidance = replace(step.settings.guidance, scale=scale)
+    needed = bool(sampler.facts.get("needs_negative"))
+    predictor = _predictor(given, step, law)
+    return guided(predictor, *prompts, guidance, step.sigmas, law=law, always_negative=needed, calls=calls)
 
 
-def _source_picture(step: PassPlan) -> Tensor | None:
-    """The picture [1, 3, H, W] that an image pass starts from, in the pass's size."""
-    if step.settings.source != "image":
-        return None
-    try:
-        data = base64.b64decode((step.settings.image or "").rpartition(",")[2], validate=True)
-    except binascii.Error:
-        raise InvalidRequest("The picture to start from is no base64 text.") from None
-    pixels = to_tensor(load_picture(data))
-    size = step.settings.height, step.settings.width
-    if pixels.shape[2:] != size:
-        pixels = F.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-    return pixels
-
-
-def _clean_latents(
-    step: PassPlan, picture: Tensor | None, previous: Tensor | None, session: Session, rows: int
-) -> Tensor:
-    """What noise is added to, [B, C, h, w]: nothing, a picture, or the pass before in this pass's size."""
-    if picture is not None:
-        return session.encode_picture(picture).expand(rows, -1, -1, -1)
-    if step.settings.source == "previous" and previous is not None:
-        size = step.latent_shape[1:]
-        if previous.shape[2:] == size:
-            return previous
-        return F.interpolate(previous, size, mode="bilinear", align_corners=False)
-    return torch.zeros(rows, *step.latent_shape, device=session.device)
-
-
-def _prompts(
-    given: Surroundings, pictures: Sequence[PicturePlan], number: int, picture: Tensor | None
-) -> tuple[Prompt, Prompt]:
-    """Positive and negative prompt of the whole group."""
-    pairs = [_picture_prompts(given, one, number) for one in pictures]
-    positive, negative = (join_prompts([pair[side] for pair in pairs]) for side in (0, 1))
-    step, model = given.plan.passes[number].settings, given.session.model
-    channels = blank_channels(model, step.width, step.height)
-    if channels is None:
-        return positive, negative
-    if model.facts.variant == "edit" and picture is not None:
-        channels = edit_channels(model, picture.to(model.device))
-    told = {CONCAT: channels}
-    return positive.map(lambda c: c.with_extras(**told)), negative.map(lambda c: c.with_extras(**told))
-
-
-def _picture_prompts(given: Surroundings, picture: PicturePlan, number: int) -> tuple[Prompt, Prompt]:
-    """One picture's prompts. Its texts are encoded together and apart from other pictures': they share a length."""
-    sides = (picture.positive[number], False), (picture.negative[number], True)
-    wanted = list(dict.fromkeys((text, flag) for spans, flag in sides for span in spans for text, _ in span.parts))
-    texts, flags = zip(*wanted, strict=True)
-    step, request = given.plan.passes[number].settings, given.plan.request
-    encoded = given.session.conditionings(texts, flags, request, (step.width, step.height), picture.embeddings)
-    edit = given.plan.hooks.edit_conditioning
-    found = {key: edit(made, *key) for key, made in zip(wanted, encoded, strict=True)}
-    positive, negative = (_prompt(spans, flag, found) for spans, flag in sides)
-    return positive, negative
-
-
-def _prompt(spans: Sequence[PromptSpan], negative: bool, found: dict[tuple[str, bool], Conditioning]) -> Prompt:
-    return Prompt(
-        tuple(
-            Span(span.until_step, tuple(Part(found[text, negative], weight) for text, weight in span.parts))
-            for span in spans
-        )
-    )
-
-
-def _predictor(given: Surroundings, law: NoisingLaw) -> Predictor:
-    """The network inside the hooks; every call first asks whether anybody wants it to stop."""
-    network = network_predictor(
-        given.session.model, law, given.session.adapters.block_hooks + given.plan.hooks.block_hooks()
-    )
+def _predictor(given: Surroundings, step: PassPlan, law: NoisingLaw) -> Predictor:
+    """The network inside the hooks; every call first asks whether anybody wants it to stop, and what is attached."""
+    hooks = given.session.adapters.block_hooks + given.plan.hooks.block_hooks()
+    network = network_predictor(given.session.model, law, hooks)
+    attach = given.session.adapters.follow(step.sigmas)
 
     def predict(x: Tensor, sigma: float, conditioning: Conditioning) -> Tensor:
         heed(given.control)
+        attach(sigma)
         return network(x, sigma, conditioning)
 
-    return given.plan.hooks.wrap_predictor(predict)
-
-
-def _noise(plan: Plan, pictures: Sequence[PicturePlan], step: PassPlan, session: Session) -> NoiseSource:
-    """Noise of each picture from its own seeds; neighbours never change it."""
-    request, factor = plan.request, plan.facts.factor
-    width, height = request.resize_seed_from or (0, 0)
-    return NoiseSource(
-        [picture.seed for picture in pictures],
-        step.latent_shape,
-        kind=request.noise_source,
-        variation_seeds=[picture.variation_seed for picture in pictures],
-        variation_strength=request.variation_strength,
-        resize_from=(height // factor, width // factor) if width and height else None,
-        seed_delta=step.settings.options.noise_seed_delta,
-        device=session.device,
-    )
+    if step.settings.tiles is None:
+        return given.plan.hooks.wrap_predictor(predict)
+    factor = step.base.facts.factor
+    inner = tiled(predict, step.tile // factor, step.settings.tiles.overlap // factor)
+    return given.plan.hooks.wrap_predictor(inner)
 
 
 def _run_sampler(
     given: Surroundings,
     number: int,
-    predictor: Predictor,
-    prompts: tuple[Prompt, Prompt],
+    denoiser: GuidedDenoiser | SwitchingDenoiser,
     start: Start,
+    beginning: Beginning,
     noise: NoiseSource,
     law: NoisingLaw,
 ) -> Tensor:
     """The sampling loop, with the hooks around and after every step."""
     settings = given.plan.passes[number].settings
-    sampler = SAMPLERS.find(settings.sampler)
-    # CFG++ samplers count the guidance scale in other units, and want the negative estimate whatever the scale is.
-    scale = settings.guidance.scale * sampler.facts.get("guidance_multiplier", 1.0)
-    guidance = replace(settings.guidance, scale=scale)
-    needed = bool(sampler.facts.get("needs_negative"))
-    denoiser = guided(predictor, *prompts, guidance, start.sigmas, law=law, always_negative=needed)
+    previewer = _previewer(given)
 
     def on_step(info: StepInfo) -> None:
         given.report.step_done()
-        if given.previewer is not None:
-            data = given.previewer.preview(info.index, info.denoised)
+        if previewer is not None:
+            data = previewer.preview(info.index, info.denoised)
             if data is not None:
                 given.report.preview(data, PREVIEW_FORMAT)
         given.plan.hooks.on_step(Step(info.index, info.total, info.sigma, info.denoised, number))
         heed(given.control)
 
-    surroundings = Run(law, noise, settings.options, on_step, denoiser.last_negative)
-    return sampler.value(given.plan.hooks.wrap_denoiser(denoiser), start.latents, list(start.sigmas), surroundings)
+    seen, negative = given.plan.hooks.wrap_denoiser(denoiser), denoiser.last_negative
+    mask, soft = beginning.mask, settings.inpaint.soft
+    if mask is not None:
+        blend = hard_blend(beginning.clean, mask)
+        if soft is not None:
+            blend = soft_blend(beginning.clean, mask, soft, law)
+        keeping = KeepingDenoiser(seen, negative, blend)
+        seen, negative = keeping, keeping.last_negative
+    surroundings = Run(law, noise, settings.options, on_step, negative)
+    latents = SAMPLERS[settings.sampler](seen, start.latents, list(start.sigmas), surroundings)
+    if mask is not None and soft is None:  # stochastic samplers may end with noise that the last call did not see
+        latents = hard_blend(beginning.clean, mask)(latents, 0.0)
+    return latents
+
+
+def _previewer(given: Surroundings) -> Previewer | None:
+    settings = given.session.settings
+    every = settings["preview_every_steps"] if settings["live_previews"] else 0
+    return Previewer(given.session.painter(), every) if every > 0 else None
+
+
+def _finish(given: Surroundings, step: PassPlan, beginning: Beginning, latents: Tensor) -> Drawn:
+    """What the pass leaves: latents, or pictures where they are pasted back or take over colours."""
+    match = step.settings.match_colours
+    if not beginning.sources or not (match or beginning.mask is not None):
+        return Drawn(latents)
+    if step.refiner is not None:  # its VAE decodes no better: the pass ends with its own checkpoint
+        given.session.load(step.base.checkpoint, step.base.vae, keep=True)
+    made = decoded_pictures(given, Drawn(latents))
+    pairs = zip(made, beginning.sources, strict=True)
+    masks = [_soft_mask(step, source, beginning, latents, row) for row, source in enumerate(beginning.sources)]
+    return Drawn(pictures=tuple(finished(p, s, match, mask) for (p, s), mask in zip(pairs, masks, strict=True)))
+
+
+def _soft_mask(
+    step: PassPlan, source: SourcePicture, beginning: Beginning, latents: Tensor, row: int
+) -> Image.Image | None:
+    """The mask of what has changed under soft inpainting; None elsewhere."""
+    soft = step.settings.inpaint.soft
+    if soft is None or source.paste is None or beginning.mask is None:
+        return None
+    distance: np.ndarray = (latents[row] - beginning.clean[row]).float().norm(dim=0).cpu().numpy()
+    mask = beginning.mask[row, 0].float().cpu().numpy()
+    changed = difference_mask(distance, mask, soft, (step.settings.width, step.settings.height))
+    return changed_mask(source.paste, changed)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from webui.engine.catalogue import Catalogue, CheckpointFile, open_catalogue
 from webui.engine.conditioning import ConditioningCache
 from webui.engine.embeddings import EmbeddingUse
 from webui.engine.extensions import Extensions
-from webui.engine.memory import release
+from webui.engine.memory import GIBIBYTE, available_memory, release
 from webui.engine.preview import Painter, latent_colours
 from webui.errors import EmulsionError, FileError
 from webui.families import Model
@@ -34,6 +35,20 @@ if TYPE_CHECKING:
 
 LEAN_TILE = 32  # latent cells along a tile's side when memory is short
 LARGE_TILE = 128  # larger pictures than this are always decoded in tiles
+ROOM_SHARE, ROOM = 2.0, GIBIBYTE  # a second checkpoint may stay if so many times its file, and so much, is free
+
+Key: TypeAlias = tuple[str, str | None]
+
+
+@dataclass
+class Loaded:
+    """One checkpoint in memory, with what is attached to it and what paints its previews."""
+
+    checkpoint: CheckpointFile
+    key: Key
+    model: Model
+    adapters: Adapters | None = None
+    painter: Painter | None = None
 
 
 class Session:
@@ -57,12 +72,9 @@ class Session:
         self.device = torch.device(_best_device() if device == "auto" else device)
         self.dtype = best_dtype(self.device, precision)
         keep_freed_memory()
-        self.checkpoint: CheckpointFile | None = None
-        self._loaded: tuple[str, str | None] | None = None
-        self._model: Model | None = None
-        self._painter: Painter | None = None
+        self._current: Loaded | None = None
+        self._parked: dict[Key, Loaded] = {}  # further checkpoints that the running job takes turns with
         self._conditionings = ConditioningCache()
-        self._adapters: Adapters | None = None
 
     @property
     def batched(self) -> bool:
@@ -75,43 +87,72 @@ class Session:
     @property
     def model(self) -> Model:
         """The loaded checkpoint. Raises EmulsionError when none is."""
-        if self._model is None:
-            raise EmulsionError("No checkpoint is loaded.", "One was wanted.", "Load one first.")
-        return self._model
+        return self._loaded.model
 
-    def load(self, checkpoint: CheckpointFile, vae: CheckpointFile | None = None) -> Model:
-        """Make a checkpoint, with its own or a separate VAE, the loaded one."""
+    @property
+    def checkpoint(self) -> CheckpointFile | None:
+        """The file of the loaded checkpoint, if one is loaded."""
+        return self._current.checkpoint if self._current else None
+
+    @property
+    def _loaded(self) -> Loaded:
+        if self._current is None:
+            raise EmulsionError("No checkpoint is loaded.", "One was wanted.", "Load one first.")
+        return self._current
+
+    def load(self, checkpoint: CheckpointFile, vae: CheckpointFile | None = None, keep: bool = False) -> Model:
+        """Make a checkpoint, with its own or a separate VAE, the loaded one.
+
+        With `keep` the one before stays in memory beside it where there is room, for jobs that take turns.
+        """
         wanted = (checkpoint.key, vae.key if vae else None)
-        if self._model is not None and self._loaded == wanted:
-            return self._model
-        self.unload()
-        with open_weights(checkpoint.path) as weights:
-            family = families.detect(weights.header)
-            self._model = family.load(weights, self.device, self.dtype, vae.path if vae else None)
-        self.checkpoint, self._loaded = checkpoint, wanted
-        return self._model
+        if self._current is not None and self._current.key == wanted:
+            return self._current.model
+        others = self._parked | ({self._current.key: self._current} if self._current else {})
+        self._current, self._parked = others.pop(wanted, None), {}
+        if keep and (self._current is not None or self._has_room(checkpoint)):
+            self._parked = others
+        else:
+            self._conditionings.clear()
+        del others
+        if not self._parked:
+            release()
+            give_memory_back()
+        if self._current is None:
+            with open_weights(checkpoint.path) as weights:
+                family = families.detect(weights.header)
+                model = family.load(weights, self.device, self.dtype, vae.path if vae else None)
+            self._current = Loaded(checkpoint, wanted, model)
+        return self._current.model
+
+    def _has_room(self, checkpoint: CheckpointFile) -> bool:
+        free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else available_memory()
+        return free is not None and free > ROOM_SHARE * checkpoint.size + ROOM
 
     def unload(self) -> None:
         """Give everything back."""
-        self._model = self._painter = self.checkpoint = self._loaded = self._adapters = None
+        self._current, self._parked = None, {}
         self._conditionings.clear()
         release()
         give_memory_back()
 
     def release(self) -> None:
         """Give back all but the checkpoint."""
-        self._painter = None
+        self._parked = {}
         self._conditionings.clear()
-        if self._adapters is not None:
-            self._adapters.detach()
+        if self._current is not None:
+            self._current.painter = None
+            if self._current.adapters is not None:
+                self._current.adapters.detach()
         release()
 
     @property
     def adapters(self) -> Adapters:
         """What is attached to the loaded checkpoint."""
-        if self._adapters is None:
-            self._adapters = Adapters(self.model)
-        return self._adapters
+        loaded = self._loaded
+        if loaded.adapters is None:
+            loaded.adapters = Adapters(loaded.model)
+        return loaded.adapters
 
     def conditionings(
         self,
@@ -174,12 +215,13 @@ class Session:
 
     def painter(self) -> Painter:
         """What makes previews: this checkpoint's tiny decoder where there is one and it is wanted, else colours."""
-        if self._painter is None:
+        loaded = self._loaded
+        if loaded.painter is None:
             latents = self.model.facts.latents
             wanted = self.settings["preview_method"] != "Latent colours"
             tiny = self._tiny_decoder(latents.tiny_decoder) if wanted and latents.tiny_decoder else None
-            self._painter = tiny.picture if tiny else latent_colours(latents)
-        return self._painter
+            loaded.painter = tiny.picture if tiny else latent_colours(latents)
+        return loaded.painter
 
     def _tiny_decoder(self, stem: str) -> TinyDecoder | None:
         folders = self.settings.paths.folders("preview_decoders")

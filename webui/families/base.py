@@ -42,6 +42,14 @@ class LatentFormat:
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
 
+    def matches(self, other: LatentFormat) -> bool:
+        """Whether latents of the one mean the same to the other, however their previews are painted."""
+
+        def meaning(one: LatentFormat) -> tuple[object, ...]:
+            return one.scale, one.channels, one.factor, one.shift, one.mean, one.deviation
+
+        return meaning(self) == meaning(other)
+
     def into_network(self, latents: Tensor) -> Tensor:
         """From the autoencoder's latents [B, C, h, w] to the network's."""
         if self.mean:

@@ -13,17 +13,20 @@ from torch import Tensor
 
 from webui.errors import IncompatibleModel
 from webui.families.base import Model
+from webui.nn.tiling import encode_tiled
 
 CONCAT = "concat"
+LARGE_TILE = 128  # latent cells along a side; larger pictures are encoded in parts
 
 
-def inpaint_channels(model: Model, picture: Tensor, mask: Tensor) -> Tensor:
+def inpaint_channels(model: Model, picture: Tensor, mask: Tensor, weight: float = 1.0) -> Tensor:
     """Mask and masked picture for an inpainting net.
 
-    `picture` [B, 3, H, W] in [0, 1], `mask` [B, 1, H, W], 1 = repaint. Returns [B, 5, h, w].
+    `picture` [B, 3, H, W] in [0, 1], `mask` [B, 1, H, W], 1 = repaint; these nets were trained with masks of 0 and 1.
+    `weight` is the share in which the masked part is hidden (A1111's "conditional mask weight"). Returns [B, 5, h, w].
     """
-    hidden = (mask > 0.5).to(picture)
-    masked = picture * (1 - hidden) + 0.5 * hidden
+    hidden = mask.to(picture)
+    masked = torch.lerp(picture, 0.5 + (picture - 0.5) * (1 - hidden), weight)
     latents = model.facts.latents.into_network(encode_picture(model, masked))
     cells = F.interpolate(hidden, size=latents.shape[2:], mode="nearest")
     return torch.cat([cells.to(latents), latents], dim=1)
@@ -63,6 +66,5 @@ def concatenated(x: Tensor, extra: Tensor | None, in_channels: int) -> Tensor:
 
 def encode_picture(model: Model, picture: Tensor) -> Tensor:
     """The autoencoder's latents (mean, unscaled) of a picture in [0, 1]."""
-    dtype = next(model.vae.parameters()).dtype
     with torch.no_grad():
-        return model.vae.encode((picture * 2 - 1).to(model.device, dtype)).float()
+        return encode_tiled(model.vae, (picture * 2 - 1).to(model.device), tile=LARGE_TILE).float()
