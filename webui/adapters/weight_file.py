@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from webui.adapters.block_weights import BLOCKS, block_of
 from webui.adapters.kinds import NUMBERS, LayerUpdate, has_sparse_shape
 from webui.adapters.merge import Change
 from webui.adapters.names import Target
@@ -48,20 +49,31 @@ class FittedWeights:
     updates: tuple[tuple[Target, LayerUpdate], ...]
     unfitting: tuple[str, ...] = field(default=())
 
-    def changes(self, part: int, strength: float, rank: int | None = None) -> Changes:
-        """What the file does to the parameters of one part. Nothing at strength 0."""
+    def changes(
+        self, part: int, strength: float, rank: int | None = None, blocks: Mapping[str, float] | None = None
+    ) -> Changes:
+        """What the file does to the parameters of one part. Nothing at strength 0.
+
+        `blocks` multiplies the strength by block (`adapters/block_weights.py`); what lies in no block keeps it.
+        """
         found: Changes = {}
         for target, update in self.updates if strength else ():
-            if target.part != part:
+            here = strength * _share(target, blocks)
+            if target.part != part or not here:
                 continue
             if rank is not None:
                 update = update.with_rank(rank)
             if update.changes_weight:
-                found.setdefault(target.weight, []).append(_weight_change(target, update, strength))
+                found.setdefault(target.weight, []).append(_weight_change(target, update, here))
             bias = update.bias_delta()
             if bias is not None and target.bias is not None:
-                found.setdefault(target.bias, []).append(_bias_change(target, bias, strength))
+                found.setdefault(target.bias, []).append(_bias_change(target, bias, here))
         return found
+
+    def blocks(self) -> tuple[str, ...]:
+        """The blocks in which the file changes anything, in order."""
+        found = {block_of(target.part, target.weight) for target, _ in self.updates}
+        return tuple(block for block in BLOCKS if block in found)
 
 
 def read_weight_file(path: Path, name: str = "") -> WeightFile:
@@ -164,6 +176,11 @@ _VALUES = (
     "bias_values",
     "bias_size",
 )  # not of the layer's shape
+
+
+def _share(target: Target, blocks: Mapping[str, float] | None) -> float:
+    block = block_of(target.part, target.weight)
+    return 1.0 if blocks is None or block is None else blocks.get(block, 0.0)
 
 
 def _weight_change(target: Target, update: LayerUpdate, strength: float) -> Change:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from webui.adapters.block_weights import block_weights
 from webui.engine.attach import AttachedWeights, Attachment
 from webui.engine.catalogue import Catalogue, CheckpointFile
+from webui.engine.step_range import ALWAYS, StepRange, step_at, step_range
+from webui.engine.step_range import NAMES as STEP_NAMES
 from webui.errors import InvalidRequest, NotFound
 from webui.text.directives import Directive, cut_directives
 
@@ -23,8 +26,10 @@ if TYPE_CHECKING:
 
 WEIGHT_KINDS = ("lora", "lyco")
 HYPERNETWORK = "hypernet"
-NAMED = ("te", "unet", "dyn")
+NAMED = ("te", "unet", "dyn", "lbw", *STEP_NAMES)
+HOW = "<lora:name:strength>, <lora:name:text:unet>, or with te=, unet=, dyn=, lbw= (block weights), start= and stop="
 KEPT_FILES = 32  # fitted files that stay open; they are mapped, not copied
+MANY_STEPS = 1000  # of a pass that is not known yet
 SHOWN = 5  # names of layers in a note
 HASH_LENGTH = 12  # of the hashes in A1111's "Lora hashes"
 
@@ -33,7 +38,8 @@ HASH_LENGTH = 12  # of the hashes in A1111's "Lora hashes"
 class AdapterUse:
     """One adapter that a prompt asks for: its file, and its strengths for the text encoders and the network.
 
-    `rank` limits it to its first ranks ("dyn").
+    `rank` limits it to its first ranks ("dyn"), `blocks` multiplies the strengths block by block, and outside of its
+    `steps` the network is without it. Texts are encoded once, so its text encoders' part holds for all steps.
     """
 
     kind: str  # "lora" or "hypernet"
@@ -42,11 +48,13 @@ class AdapterUse:
     text: float
     network: float
     rank: int | None = None
+    blocks: tuple[tuple[str, float], ...] = ()  # none: all alike
+    steps: StepRange = ALWAYS
 
     @property
     def key(self) -> str:
-        """Equal for equal effects; also the order in which updates are summed."""
-        return f"{self.kind}|{self.file.key}|{self.text}|{self.network}|{self.rank}"
+        """Equal for equal effects while it is on; also the order in which updates are summed."""
+        return f"{self.kind}|{self.file.key}|{self.text}|{self.network}|{self.rank}|{self.blocks}"
 
 
 def adapter_uses(
@@ -80,7 +88,8 @@ def _weight_use(directive: Directive, catalogue: Catalogue) -> AdapterUse:
     if unknown or len(directive.positional) > 4:
         raise InvalidRequest(
             f"{directive.source} has the argument {(unknown or directive.positional)[-1]!r}.",
-            "A LoRA is written <lora:name:strength>, <lora:name:text:unet>, or with te=, unet= and dyn=.",
+            f"A LoRA is written {HOW}.",
+            "Weights of single elements (lbwe) are not known here: leave them out." if "lbwe" in unknown else "",
         )
     values = dict(zip(("name", "te", "unet", "dyn"), directive.positional)) | dict(directive.named)
     name = values.get("name", "")
@@ -89,7 +98,13 @@ def _weight_use(directive: Directive, catalogue: Catalogue) -> AdapterUse:
     rank = int(_number(directive, values["dyn"])) if "dyn" in values else None
     if rank is not None and rank < 1:
         raise InvalidRequest(f"{directive.source} asks for {rank} ranks.", "At least 1 is possible.")
-    return AdapterUse("lora", name, catalogue.find_file("loras", name, "LoRA"), text, network, rank)
+    try:
+        blocks = block_weights(values["lbw"], catalogue.block_presets()) if "lbw" in values else {}
+        steps = step_range(directive.named)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{directive.source}: {error.found}", error.wanted, error.remedy) from None
+    file = catalogue.find_file("loras", name, "LoRA")
+    return AdapterUse("lora", name, file, text, network, rank, tuple(blocks.items()), steps)
 
 
 def _hypernetwork_use(directive: Directive, catalogue: Catalogue) -> AdapterUse:
@@ -107,7 +122,9 @@ def _number(directive: Directive, text: str) -> float:
     except ValueError:
         value = float("nan")
     if not abs(value) <= 1000:
-        raise InvalidRequest(f"{directive.source} has the strength {text!r}.", "A number was wanted.")
+        raise InvalidRequest(
+            f"{directive.source} has the strength {text!r}.", "A number was wanted.", f"A LoRA is written {HOW}."
+        )
     return value
 
 
@@ -145,6 +162,7 @@ class Adapters:
         self._model = model
         modules = (model.unet, *model.text_encoders)
         self._weights = tuple(AttachedWeights(module) for module in modules)
+        self._uses: tuple[AdapterUse, ...] = ()
         self._hooks: BlockHooks = NO_HOOKS
         self._hooked: tuple[str, ...] = ()
         self._table: dict[str, Target] | None = None
@@ -161,15 +179,17 @@ class Adapters:
         """Changes whenever the text encoders encode otherwise."""
         return self._now[1:]
 
-    def switch(self, uses: Sequence[AdapterUse]) -> list[str]:
-        """Attach these and nothing else; what is right already stays. Returns notes on what fits nothing.
+    def switch(self, uses: Sequence[AdapterUse], step: int = 0, steps: int = MANY_STEPS) -> list[str]:
+        """Attach these and nothing else, the network as `step` (from 0) of a pass of `steps` wants it.
 
-        Raises IncompatibleModel for a file made for another kind of base, UnknownModel for one that is no adapter.
+        What is right already stays. Returns notes on what fits nothing. Raises IncompatibleModel for a file made for
+        another kind of base, UnknownModel for one that is no adapter.
         """
+        self._uses = tuple(uses)
         loras = [use for use in uses if use.kind == "lora"]
         fitted = {use.file.key: self._fitted(use) for use in loras}
         for part, weights in enumerate(self._weights):
-            active = [use for use in loras if (use.text if part else use.network)]
+            active = [use for use in loras if (use.text if part else use.network and (step, steps) in use.steps)]
             wanted = tuple(sorted(use.key for use in active))
             if wanted == self._now[part]:
                 continue
@@ -177,13 +197,24 @@ class Adapters:
             weights.switch([_attachment(use, fitted[use.file.key], part) for use in active])
             self._now = (*self._now[:part], wanted, *self._now[part + 1 :])
         self._switch_hooks([use for use in uses if use.kind == HYPERNETWORK and use.network])
-        return [note for use in loras if (note := _note(use, fitted[use.file.key]))]
+        return [note for use in loras for note in _notes(use, fitted[use.file.key])]
+
+    def follow(self, sigmas: Sequence[float]) -> Callable[[float], None]:
+        """A function that switches what is attached on and off as the noise falls in a pass over `sigmas`."""
+        uses, steps = self._uses, len(sigmas) - 1
+        if all(use.steps == ALWAYS for use in uses):
+            return lambda sigma: None
+
+        def at(sigma: float) -> None:
+            self.switch(uses, step_at(sigmas, sigma), steps)
+
+        return at
 
     def detach(self) -> None:
         """Take everything off."""
         for weights in self._weights:
             weights.detach()
-        self._now = ((),) * len(self._weights)
+        self._now, self._uses = ((),) * len(self._weights), ()
         self._hooks, self._hooked = self._none, ()
 
     def _switch_hooks(self, uses: Sequence[AdapterUse]) -> None:
@@ -231,12 +262,19 @@ def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def _attachment(use: AdapterUse, fitted: FittedWeights, part: int) -> Attachment:
-    return Attachment(use.key, fitted.changes(part, use.text if part else use.network, use.rank))
+    strength = use.text if part else use.network
+    return Attachment(use.key, fitted.changes(part, strength, use.rank, dict(use.blocks) or None))
 
 
-def _note(use: AdapterUse, fitted: FittedWeights) -> str | None:
-    names = fitted.unfitting
-    if not names:
-        return None
-    shown = ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
-    return f"{use.name}: {len(names)} of its parts fit nothing in this checkpoint and were left out: {shown}."
+def _notes(use: AdapterUse, fitted: FittedWeights) -> list[str]:
+    names, notes = fitted.unfitting, []
+    if names:
+        shown = ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
+        notes.append(
+            f"{use.name}: {len(names)} of its parts fit nothing in this checkpoint and were left out: {shown}."
+        )
+    left_out = [block for block in fitted.blocks() if use.blocks and block not in dict(use.blocks)]
+    if left_out:
+        blocks = ", ".join(left_out)
+        notes.append(f"{use.name}: its {len(use.blocks)} block weights name no {blocks}; what it has there is off.")
+    return notes

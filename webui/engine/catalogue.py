@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from webui.adapters.block_weights import PRESET_FILE, read_presets
 from webui.errors import NotFound
 from webui.library.files import PICTURES, SHORT_HASH, ModelFile
 from webui.library.index import Library, open_library
@@ -95,6 +96,10 @@ class Catalogue:
     def styles(self) -> dict[str, Style]:
         """The user's styles by name: `styles.csv` and other CSV files of that beginning in the data folder."""
         return read_styles(sorted(self.library.paths.data.glob("styles*.csv")))
+
+    def block_presets(self) -> dict[str, str]:
+        """Block weights of adapters by name: everybody's, and the user's own in the data folder."""
+        return read_presets(self.library.paths.data / PRESET_FILE)
 
     def sha256(self, file: CheckpointFile, data: bool = False) -> str:
         """The file's SHA-256 in hexadecimal; see `Library.sha256`."""
