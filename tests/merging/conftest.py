@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.engine.conftest import write_checkpoint
+from tests.engine.conftest import home, make, session, settings, wanted, write_checkpoint  # noqa: F401  (fixtures)
 from webui.merging.inputs import Files
 from webui.merging.merge import Merged, merge
 from webui.merging.metadata import Origin
 from webui.merging.recipe import read_recipe
 from webui.weights.reader import open_weights
 from webui.weights.save import save_safetensors
+from webui.weights.tensors import TensorInfo
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,3 +69,18 @@ def mix(folder: Path, paths: list[Path], method: str, vae=None, loras=(), **valu
     files = Files(tuple(paths), vae, tuple(path for path, *_ in loras))
     origins = [Origin(path.stem, path.stem * 8, "0" * 8, {}) for path in paths]
     return merge(recipe, files, origins, folder / "merged.safetensors")
+
+
+def write_sparse(path: Path, tensors: dict[str, TensorInfo]) -> Path:
+    """A safetensors file of zeros that takes hardly any room on the disk."""
+    header, position = {}, 0
+    for name, info in tensors.items():
+        end = position + info.bytes
+        header[name] = {"dtype": info.dtype, "shape": list(info.shape), "data_offsets": [position, end]}
+        position = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + position)
+    return path

@@ -79,6 +79,15 @@ class Weights:
             if data is not None and length > 0 and hasattr(mmap, "MADV_DONTNEED"):
                 data.madvise(mmap.MADV_DONTNEED, start, length)
 
+    def release_all(self) -> None:
+        """Give back the memory of everything that is mapped. What was written into a tensor is lost.
+
+        `release` leaves parts of neighbours behind where the system maps files in large pieces.
+        """
+        for data in self._maps.values():
+            if hasattr(mmap, "MADV_DONTNEED"):
+                data.madvise(mmap.MADV_DONTNEED)
+
     def _part(self, info: TensorInfo, place: Place) -> Tensor:
         dtype = TORCH_DTYPES[info.dtype]
         if info.count == 0:
