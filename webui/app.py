@@ -79,6 +79,7 @@ def serve(options: StartOptions, engine: str = ENGINE) -> int:
         except KeyboardInterrupt:
             print("\nStopping …", flush=True)
         finally:
+            house.catalogue.library.close()
             house.service.stop(STOP_SECONDS)
             listener.close()
     return 0
@@ -234,6 +235,7 @@ def _welcome(house: House, hosts: HostNames, made_up: tuple[str, str] | None) ->
         webbrowser.open(address)
     if options.share:
         _share(options, hosts)
+    house.catalogue.library.start(lambda: house.service.status().worker != "idle")
     _preload(house)
 
 

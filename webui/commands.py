@@ -184,6 +184,7 @@ def list_models(paths: Paths, as_json: bool) -> int:
     from webui.engine.catalogue import open_catalogue
 
     catalogue = open_catalogue(SettingsStore(paths).settings)
+    catalogue.library.read_pending("checkpoints")
     rows: list[dict[str, Any]] = []
     for file in catalogue.checkpoints():
         row: dict[str, Any] = {"title": file.title, "path": str(file.path), "size": file.size, "sha256": file.sha256}

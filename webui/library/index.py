@@ -48,13 +48,22 @@ class Library:
         self._lists: dict[str, tuple[Any, list[ModelFile]]] = {}
         self._generation = self.database.generation
         self._roots: tuple[str, ...] = ()
-        self.background = Background(self)
+        self.background, self._started = Background(self), False
         self.refresh()
 
     def start(self, busy: Callable[[], bool] = lambda: False) -> None:
         """Read and hash in the background from now on; in one process only. `busy`: whether a job runs."""
-        self.background = Background(self, busy)
+        self.background, self._started = Background(self, busy), True
         self.background.start()
+
+    def pause(self) -> None:
+        """Leave the background work where it is."""
+        self.background.stop()
+
+    def go_on(self) -> None:
+        """Take it up again, if it was ever started here."""
+        if self._started:
+            self.background.start()
 
     def close(self) -> None:
         """End the background work and let go of the file."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import mimetypes
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,36 +18,34 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from webui.engine.embeddings import vector_counts
-from webui.errors import EmulsionError, InvalidRequest, NotFound
+from webui.errors import InvalidRequest, NotFound
 from webui.text.chunks import count_tokens
 from webui.text.tokenizers import clip_tokenizer
-from webui.ui.actions import error_parts
+from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, read_json
+from webui.ui.library_routes import library_routes
 from webui.workers.service import JobService
 from webui.workers.views import JobView
 
-PREFIX = "/ui"
 PICTURE_BYTES = 64 << 20  # of a picture whose settings are read
 UPLOAD_BYTES = 100 << 20  # of a picture to start from
 TEXT_BYTES = 2 << 20  # of prompts whose tokens are counted
 WISHES = ("interrupt", "skip", "stop_after")
-PRIVATE = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
-
-Answer = Callable[[Request], Awaitable[Response]]
 
 
 def page_routes(service: JobService) -> list[Route]:
     """The routes to put in front of the mounted page."""
     job = f"{PREFIX}/jobs/{{job_id}}"
     return [
-        Route(job, _answer(functools.partial(_job, service)), methods=["GET"]),
-        Route(f"{job}/preview", _answer(functools.partial(_preview, service)), methods=["GET"]),
-        Route(f"{job}/pictures/{{index:int}}", _answer(functools.partial(_picture, service)), methods=["GET"]),
-        Route(f"{job}/{{wish}}", _answer(functools.partial(_wish, service)), methods=["POST"]),
-        Route(f"{PREFIX}/tasks/{{name}}", _answer(functools.partial(_task, service)), methods=["POST"]),
-        Route(f"{PREFIX}/uploads", _answer(functools.partial(_upload, service)), methods=["POST"]),
-        Route(f"{PREFIX}/uploads/{{name}}", _answer(functools.partial(_uploaded, service)), methods=["GET"]),
-        Route(f"{PREFIX}/tokens", _answer(functools.partial(_tokens, service)), methods=["POST"]),
-        Route(f"{PREFIX}/settings", _answer(_settings), methods=["POST"]),
+        Route(job, answered(functools.partial(_job, service)), methods=["GET"]),
+        Route(f"{job}/preview", answered(functools.partial(_preview, service)), methods=["GET"]),
+        Route(f"{job}/pictures/{{index:int}}", answered(functools.partial(_picture, service)), methods=["GET"]),
+        Route(f"{job}/{{wish}}", answered(functools.partial(_wish, service)), methods=["POST"]),
+        Route(f"{PREFIX}/tasks/{{name}}", answered(functools.partial(_task, service)), methods=["POST"]),
+        Route(f"{PREFIX}/uploads", answered(functools.partial(_upload, service)), methods=["POST"]),
+        Route(f"{PREFIX}/uploads/{{name}}", answered(functools.partial(_uploaded, service)), methods=["GET"]),
+        Route(f"{PREFIX}/tokens", answered(functools.partial(_tokens, service)), methods=["POST"]),
+        Route(f"{PREFIX}/settings", answered(_settings), methods=["POST"]),
+        *library_routes(service),
     ]
 
 
@@ -75,16 +71,6 @@ def job_json(view: JobView, have: int, worker: str, problem: str | None) -> dict
     body |= {"task": view.task, "outcome": dict(view.outcome)}
     body |= {"notes": list(view.notes), "error": view.error, "worker": worker, "workerError": problem}
     return body
-
-
-def _answer(handle: Callable[[Request], Awaitable[Response]]) -> Answer:
-    async def answer(request: Request) -> Response:
-        try:
-            return await handle(request)
-        except EmulsionError as error:
-            return JSONResponse({"error": error_parts(error)}, error.status)
-
-    return answer
 
 
 async def _job(service: JobService, request: Request) -> Response:
@@ -123,7 +109,7 @@ async def _wish(service: JobService, request: Request) -> Response:
 
 
 async def _tokens(service: JobService, request: Request) -> Response:
-    texts, checkpoint = _texts(await _body(request, TEXT_BYTES))
+    texts, checkpoint = _texts(await read_body(request, TEXT_BYTES))
     counts = [await asyncio.to_thread(_count, service, text, checkpoint) for text in texts]
     return JSONResponse({"counts": counts})
 
@@ -136,13 +122,13 @@ def _count(service: JobService, text: str, checkpoint: str | None) -> tuple[int,
 async def _settings(request: Request) -> Response:
     from webui.imaging.metadata import read_metadata  # brings Pillow, which the page does not need to start
 
-    found = await asyncio.to_thread(read_metadata, await _body(request, PICTURE_BYTES))
+    found = await asyncio.to_thread(read_metadata, await read_body(request, PICTURE_BYTES))
     return JSONResponse({"infotext": found.infotext or ""})
 
 
 async def _task(service: JobService, request: Request) -> Response:
     """Queue a job of another kind; the body holds its values as JSON. Pictures in them are names of uploads."""
-    values = _json(await _body(request, TEXT_BYTES))
+    values = read_json(await read_body(request, TEXT_BYTES))
     client = request.scope.get("emulsion_user") or (request.client.host if request.client else "")
     job_id = await asyncio.to_thread(service.submit_task, request.path_params["name"], values, client)
     return JSONResponse({"job": job_id})
@@ -152,7 +138,7 @@ async def _upload(service: JobService, request: Request) -> Response:
     """Keep a picture that a job will start from. It is looked at now, so that a damaged one is refused at once."""
     from webui.imaging.files import open_picture
 
-    data = await _body(request, UPLOAD_BYTES)
+    data = await read_body(request, UPLOAD_BYTES)
     picture = await asyncio.to_thread(open_picture, data)
     name = await asyncio.to_thread(service.blobs.put, data)
     return JSONResponse({"id": name, "width": picture.width, "height": picture.height})
@@ -166,28 +152,9 @@ async def _uploaded(service: JobService, request: Request) -> Response:
     return Response(data, media_type=f"image/{kind.lower()}", headers=PRIVATE)
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > limit:
-            raise InvalidRequest(f"The file is over {limit >> 20} MB.", "A smaller one was wanted.")
-    return bytes(data)
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict):
-        raise InvalidRequest("The body is no JSON object.")
-    return values
-
-
 def _texts(body: bytes) -> tuple[list[str], str | None]:
     """The texts to count, and the checkpoint whose embeddings they may name (None: the default)."""
-    values = _json(body)
+    values = read_json(body)
     texts, checkpoint = values.get("texts"), values.get("checkpoint")
     if not isinstance(texts, list) or len(texts) > 8 or not all(isinstance(text, str) for text in texts):
         raise InvalidRequest("texts is not a list of at most 8 texts.")

@@ -1,0 +1,51 @@
+"""What the page's routes share: reading bodies within bounds, and errors in the form that the page shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from webui.errors import EmulsionError, InvalidRequest
+from webui.ui.actions import error_parts
+
+PREFIX = "/ui"
+PRIVATE = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def answered(handle: Answer) -> Answer:
+    """A route whose known errors leave as {"error": {"found", "wanted", "remedy"}} with a fitting status."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handle(request)
+        except EmulsionError as error:
+            return JSONResponse({"error": error_parts(error)}, error.status)
+
+    return answer
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body's bytes. Raises InvalidRequest for more than `limit`."""
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > limit:
+            raise InvalidRequest(f"The file is over {limit >> 20} MB.", "A smaller one was wanted.")
+    return bytes(data)
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body. Raises InvalidRequest for anything else."""
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise InvalidRequest("The body is no JSON object.")
+    return values
