@@ -75,13 +75,21 @@ def enlarge_picture(picture: Image.Image, name: str, size: tuple[int, int], **op
             alpha = None
         else:
             picture = _bled(picture)
-    result = _image(np.asarray(picture.convert("RGB")), name, size, options)
+    parts = 1 if alpha is None else 2
+    result = _image(picture.convert("RGB"), name, size, part_of(options, 0, parts))
     if grey:
         result = result.convert("L")
     if alpha is not None:
-        mask = np.repeat(np.asarray(alpha)[:, :, None], 3, axis=2)
-        result.putalpha(_image(mask, name, size, options).convert("L"))
+        result.putalpha(_image(alpha.convert("RGB"), name, size, part_of(options, 1, parts)).convert("L"))
     return result
+
+
+def part_of(options: Options, index: int, count: int) -> Options:
+    """The options for one of `count` equally long parts of the work, so that progress is that of the whole."""
+    report = options.get("on_progress")
+    if report is None or count == 1:
+        return options
+    return {**options, "on_progress": lambda done, total: report(index * total + done, count * total)}
 
 
 def enlarge_array(picture: np.ndarray, name: str, size: tuple[int, int], **options: Unpack[Options]) -> np.ndarray:
@@ -114,8 +122,8 @@ def _by_model(picture: np.ndarray, model: UpscalerModel, size: tuple[int, int], 
     return picture
 
 
-def _image(array: np.ndarray, name: str, size: tuple[int, int], options: Options) -> Image.Image:
-    return Image.fromarray(enlarge_array(array, name, size, **options))
+def _image(picture: Image.Image, name: str, size: tuple[int, int], options: Options) -> Image.Image:
+    return Image.fromarray(enlarge_array(np.asarray(picture), name, size, **options))
 
 
 def _bled(picture: Image.Image) -> Image.Image:
@@ -142,4 +150,4 @@ def _unheard(done: int, total: int) -> None:
     """Where nobody asks how far it is."""
 
 
-__all__ = ["Options", "enlarge", "enlarge_array", "enlarge_picture"]
+__all__ = ["Options", "enlarge", "enlarge_array", "enlarge_picture", "part_of"]

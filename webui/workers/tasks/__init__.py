@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 GENERATE = "generate"  # the job that needs no task: a GenerationRequest
 
 TASKS: Registry[str] = Registry("task")  # name -> module
+TASKS.register("extras")("webui.workers.tasks.extras")
+TASKS.register("merge")("webui.workers.tasks.merge")
 
 
 @dataclass(frozen=True)
