@@ -73,6 +73,13 @@ class Paths:
                 found.setdefault((facts.st_dev, facts.st_ino or hash(folder)), folder)
         return tuple(found.values())
 
+    def new_folder(self, kind: str) -> Path:
+        """Where new files of a kind go: the first folder of the user's that there is, else ours, which is to be made.
+
+        Raises KeyError for a kind that is not in MODEL_FOLDERS."""
+        own = [*self.extra.get(kind, ()), *(self.models / name for name in MODEL_FOLDERS[kind])]
+        return next((folder for folder in own if folder.is_dir()), self.models / MODEL_FOLDERS[kind][0])
+
 
 def make_paths(
     data_dir: str | os.PathLike[str] | None = None,
