@@ -1,4 +1,4 @@
-"""The command line: `serve` (the default), `generate`, `models`, `bench` and `doctor`.
+"""The command line: `serve` (the default), `generate`, `extras`, `models`, `bench` and `doctor`.
 
 Nothing heavy is imported before a command needs it, so `--help` and a mistyped option answer at once.
 Exit codes: 0 done, 1 the job or the server failed, 2 a wrong option, 130 stopped with Ctrl+C.
@@ -74,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     for name, add, run, about in (
         ("serve", add_serve_options, run_serve, "serve the web page and the HTTP routes (the default)"),
         ("generate", add_generate_options, run_generate, "make pictures without the server"),
+        ("extras", add_extras_options, run_extras, "enlarge pictures without the server"),
         ("models", add_models_options, run_models, "list checkpoints, or inspect one file"),
         ("doctor", add_doctor_options, run_doctor, "report on this installation, in plain words"),
     ):
@@ -188,6 +189,27 @@ def add_generate_options(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--quiet", action="store_true", help="no progress")
 
 
+def add_extras_options(parser: argparse.ArgumentParser) -> None:
+    """Options of enlarging. Without a size pictures are doubled, by the upscaler that comes with the program."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="pictures, or folders of pictures")
+    work = parser.add_argument_group("work")
+    work.add_argument("--upscaler", default="emulsion-2x", metavar="NAME", help="a model, Lanczos, Nearest or None")
+    work.add_argument("--scale", type=float, default=2.0, metavar="FACTOR", help="default: 2")
+    work.add_argument("--max-side", type=int, default=0, metavar="PIXELS", help="at most so large, with --scale")
+    work.add_argument("--width", type=int, metavar="PIXELS", help="a size instead of a factor; what stands over is cut")
+    work.add_argument("--height", type=int, metavar="PIXELS")
+    work.add_argument("--no-crop", action="store_true", help="cover the size and cut nothing")
+    work.add_argument("--upscaler-2", default="None", metavar="NAME", help="a second one, mixed into the first")
+    work.add_argument(
+        "--visibility-2", type=float, default=0.5, metavar="SHARE", help="of the second one; default: 0.5"
+    )
+    out = parser.add_argument_group("output")
+    out.add_argument("--out", type=Path, metavar="PATH", help="a folder, or a picture file; default: the outputs")
+    out.add_argument("--format", choices=("png", "jpg", "webp", "avif"), help="default: as in the settings")
+    out.add_argument("--json", action="store_true", help="print one JSON object instead of paths")
+    out.add_argument("--quiet", action="store_true", help="no progress")
+
+
 def add_models_options(parser: argparse.ArgumentParser) -> None:
     """`models`, `models list`, `models inspect FILE`."""
     parser.add_argument("action", nargs="?", choices=("list", "inspect"), default="list")
@@ -282,6 +304,13 @@ def run_generate(options: argparse.Namespace) -> int:
     from webui.commands import generate
 
     return generate(options, paths_of(options), device_of(options), precision_of(options))
+
+
+def run_extras(options: argparse.Namespace) -> int:
+    """Enlarge pictures and print where they are."""
+    from webui.commands import extras
+
+    return extras(options, paths_of(options), device_of(options), precision_of(options))
 
 
 def run_models(options: argparse.Namespace) -> int:

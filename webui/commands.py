@@ -1,4 +1,4 @@
-"""What `generate` and `models` do: the engine without the server, and the catalogue in a terminal."""
+"""What `generate`, `extras` and `models` do: the engine without the server, and the catalogue in a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +177,85 @@ def is_picture(out: Path) -> bool:
         wanted = f"A folder, or a file that ends in {', '.join(PICTURE_SUFFIXES)}, was wanted."
         raise InvalidRequest(f"--out names {out}.", wanted)
     return False
+
+
+def extras(options: argparse.Namespace, paths: Paths, device: str, precision: str) -> int:
+    """Enlarge pictures in this process; print their paths, or one JSON object. 1 if one of several failed.
+
+    A file that `--out` names is written over, as scripts expect; names in a folder are never those of other files."""
+    began = time.monotonic()
+    settings = SettingsStore(paths).settings
+    files = picture_files(options.files)
+    to_file = options.out is not None and is_picture(options.out)
+    if to_file and len(files) != 1:
+        raise InvalidRequest(f"--out names one file, but there are {len(files)} pictures.", "Wanted: a folder.")
+    format = options.format or (options.out.suffix[1:].lower() if to_file else None)
+    if format:
+        settings = settings.changed({"picture_format": format})
+    from webui.engine.catalogue import open_catalogue
+    from webui.engine.extensions import load_extensions, registries
+    from webui.engine.session import Session
+    from webui.workers.tasks import TaskJob
+    from webui.workers.tasks.extras import of_file, work_on
+    from webui.workers.worker import Control
+
+    extensions = load_extensions([paths.program / "extensions"], registries())
+    session = Session(settings, open_catalogue(settings), extensions, device, precision)
+    report = ExtrasReport(sys.stderr.isatty() and not options.quiet)
+    out = options.out.parent if to_file else options.out
+    values = {"options": extras_options(options), "extensions": {}, "save": True, "out": str(out or "")}
+    work_on([of_file(file) for file in files], values, TaskJob(session, report, Control(), paths.data))
+    if to_file:
+        report.pictures[0]["path"] = str(Path(report.pictures[0]["path"]).replace(options.out))
+    if options.json:
+        seconds = round(time.monotonic() - began, 3)
+        print(json.dumps({"images": report.pictures, "seconds": seconds}, ensure_ascii=False, indent=1))
+    else:
+        for picture in report.pictures:
+            print(picture["path"])
+    return 0 if len(report.pictures) == len(files) else 1
+
+
+def picture_files(files: Sequence[Path]) -> list[Path]:
+    """The files that are named, and the pictures in the folders that are. Raises InvalidRequest where there is none."""
+    found: list[Path] = []
+    for file in files:
+        if file.is_dir():
+            found += (one for one in sorted(file.iterdir()) if one.suffix.lower() in PICTURE_SUFFIXES)
+        else:
+            found.append(file)
+    if not found:
+        raise InvalidRequest("There is no picture.", f"Files that end in {', '.join(PICTURE_SUFFIXES)} were wanted.")
+    return found
+
+
+def extras_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of `extras` as those of its job."""
+    work = {name: getattr(options, name) for name in ("upscaler", "scale", "max_side", "upscaler_2", "visibility_2")}
+    if options.width or options.height:
+        size = {"width": options.width or options.height, "height": options.height or options.width}
+        work |= {"mode": "to", "crop": not options.no_crop, **size}
+    return work
+
+
+class ExtrasReport:
+    """What the extras job says, in a terminal."""
+
+    def __init__(self, shown: bool):
+        self.shown = shown
+        self.pictures: list[dict[str, Any]] = []
+
+    def __call__(self, kind: str, blob: bytes = b"", **values: Any) -> None:
+        """Keep pictures; write notes and progress."""
+        if kind == "picture":
+            told = {"postprocessing": values["facts"]["postprocessing"]}
+            self.pictures.append({name: values[name] for name in ("path", "width", "height", "infotext")} | told)
+        elif kind == "note":
+            print(values["text"], file=sys.stderr)
+        elif kind == "progress" and self.shown:
+            batch = f"{values['batch'] + 1} of {values['batches']}: " if values["batches"] > 1 else ""
+            end = "\n" if values["step"] == values["steps"] else ""
+            print(f"\r{batch}{values['step']}/{values['steps']} ", end=end, file=sys.stderr, flush=True)
 
 
 def list_models(paths: Paths, as_json: bool) -> int:
