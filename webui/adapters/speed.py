@@ -1,4 +1,4 @@
-"""Distilled LoRAs and checkpoints that draw in a few steps: what they want, told by name, metadata and layers. No torch.
+"""Distilled LoRAs and checkpoints, which draw in a few steps, and what they want: told by name, metadata and layers.
 
 Nothing in a file says it outright, so the names of the publishers' files are what counts; words that are also subjects
 of pictures ("lightning", "turbo", "hyper") need more than themselves. What is found is offered, never applied silently.
@@ -23,7 +23,7 @@ WHAT_IT_LEARNT = ("ss_tag_frequency", "modelspec.trigger_phrase")  # of a LoRA t
 
 @dataclass(frozen=True)
 class SpeedRecipe:
-    """Settings that a distilled model was made for. `kind` names it for translations, `note` says what may be varied."""
+    """Settings that a distilled model was made for. `kind` names it for translations, `note` says what may vary."""
 
     kind: str
     label: str
