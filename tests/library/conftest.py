@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.files import write_lora
-from tests.library.made import KOHYA, save, write_key_list
+from tests.library.made import KOHYA, SD1_LAYER, SDXL_LAYER, save, write_key_list
 from webui.library.index import Library
 from webui.paths import Paths
 
@@ -24,9 +24,9 @@ def paths(tmp_path: Path) -> Paths:
 def models(paths: Paths) -> Path:
     """Three LoRAs with notes of other programs beside them, an embedding, and a VAE."""
     folder = paths.models
-    write_lora(folder / "loras" / "film.safetensors", KOHYA)
-    write_lora(folder / "loras" / "ink" / "Brush.safetensors", {"ss_output_name": "brush-v2"}, rank=8, seed=1)
-    write_key_list("lora-kohya-sdxl", folder / "loras" / "ink" / "wash.safetensors")
+    write_lora(folder / "loras" / "film.safetensors", KOHYA, layers=SD1_LAYER)
+    write_lora(folder / "loras" / "ink" / "Brush.safetensors", {"ss_output_name": "brush-v2"}, layers=SD1_LAYER, rank=8)
+    write_lora(folder / "loras" / "ink" / "wash.safetensors", layers=SDXL_LAYER, rank=16)
     own = {"description": "Old film", "sd version": "SD1", "activation text": "film grain,", "preferred weight": 0.7}
     own |= {"negative text": "digital", "notes": "mine", "unknown to us": {"kept": [1, 2]}}
     (folder / "loras" / "film.json").write_text(json.dumps(own), "utf-8")

@@ -14,6 +14,8 @@ from webui.library.cards import Card, Question, find_cards
 from webui.library.index import Library
 from webui.weights.tensors import DTYPE_BYTES
 
+SD1_LAYER = {"lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k": (32, 768)}
+SDXL_LAYER = {"lora_unet_middle_block_1_transformer_blocks_0_attn2_to_k": (32, 2048)}
 KOHYA = {
     "ss_base_model_version": "sd_v1",
     "ss_output_name": "film-v1",

@@ -176,7 +176,7 @@ def make_card(row: sqlite3.Row, base: Base | None = None, twin: bool = False) ->
         folder=row["folder"],
         place=row["place"],
         misplaced=bool(facts.kind) and kind != row["place"],
-        family=notes.get("base") or facts.family,
+        family=notes.get("base") or facts.family or notes.get("page_base", ""),
         variant=facts.variant,
         fits=not why_not,
         why_not=why_not,

@@ -347,7 +347,7 @@ def _reading(row: sqlite3.Row, version: str) -> tuple[str, Sequence[Any]]:
     kind = facts.kind or row["place"]
     if kind == "diffusion_models" and row["place"] == "checkpoints":
         kind = "checkpoints"  # a network without text encoders is one as well: the folder decides how it is used
-    bases = (notes.base,) if notes.base else tuple(facts.bases)
+    bases = (notes.base,) if notes.base else facts.bases or tuple(filter(None, [notes.page_base]))
     values: dict[str, Any] = {
         "reader": version,
         "noted": row["beside"],

@@ -40,7 +40,8 @@ VERSIONS = (
 @dataclass(frozen=True)
 class Notes:
     """What lies beside a file. `weight` is the preferred one, None where nobody said; `base` the label of the family
-    that people say it is for; `words` what its page says to write; `preview` the name of the picture's file."""
+    that people say it is for and `page_base` what its page says; `words` what that says to write; `preview` the name of
+    the picture's file."""
 
     title: str = ""
     description: str = ""
@@ -52,6 +53,7 @@ class Notes:
     favourite: bool = False
     words: tuple[str, ...] = ()
     base: str = ""
+    page_base: str = ""
     preview: str = ""
 
 
@@ -160,7 +162,7 @@ def _from_page(said: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "title": " ".join(name for name in names if name),
         "words": kept_texts(said.get("trainedWords"), 1000, 50),
-        "base": _base(said.get("baseModel")),
+        "page_base": _base(said.get("baseModel")),
     }
     description = kept_text(said.get("description"), LONGEST)
     return {**found, "description": description} if description else found
