@@ -167,6 +167,26 @@ class Pass:
 
 
 @dataclass(frozen=True)
+class AestheticGradients:
+    """Steering the text encoder towards pictures before it reads a prompt (Gallego 2022). The words and defaults are
+    those of A1111's extension.
+
+    A copy of the encoder takes `steps` towards the mean of pictures in `embedding`; `weight` of what it then makes of
+    the prompt is mixed in. `text` shifts the pictures' mean: by `text_angle` of the way towards the words, or with
+    `text_negative` away from them.
+    """
+
+    embedding: str = ""  # a file of models/aesthetic_embeddings
+    weight: float = 0.9
+    steps: int = 5
+    learning_rate: float = 0.0001
+    slerp: bool = False  # mix along the sphere instead of the straight line
+    text: str = ""
+    text_negative: bool = False
+    text_angle: float = 0.1
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """One job. `seed` -1 is drawn when the plan is made and written into the result."""
 
@@ -186,6 +206,7 @@ class GenerationRequest:
     emphasis: str = "Original"  # "None", "Ignore", "Original", "No norm"
     comma_backtrack: int = 20
     tiling: bool = False
+    aesthetic: AestheticGradients | None = None
     passes: tuple[Pass, ...] = (Pass(),)
     extensions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     save: bool = True  # write pictures to the output folder
@@ -262,6 +283,8 @@ def check(request: GenerationRequest) -> GenerationRequest:
     _bound("Clip skip", request.clip_skip, 1, 12)
     _bound("The seed", request.seed, -1, 2**64 - 1)
     _bound("The variation strength", request.variation_strength, 0, 1)
+    if request.aesthetic is not None:
+        _check_aesthetic(request.aesthetic)
     words = [("prompt", request.prompt), ("negative prompt", request.negative_prompt)]
     others = [text or "" for step in request.passes for text in (step.prompt, step.negative_prompt)]
     words += [("prompt of a pass", text) for text in others]
@@ -298,6 +321,17 @@ def _check_pass(step: Pass) -> None:
         _bound("The contrast boost", step.inpaint.soft.contrast_boost, 0.01, 64)
         for number in dataclasses.astuple(step.inpaint.soft):
             _bound("A number of soft inpainting", number, 0, 64)
+
+
+def _check_aesthetic(options: AestheticGradients) -> None:
+    if not options.embedding:
+        raise InvalidRequest("The aesthetic gradients name no embedding.", "Choose one, or leave them out.")
+    _bound("The aesthetic weight", options.weight, 0, 1)
+    _bound("The number of aesthetic steps", options.steps, 0, 1000)
+    _bound("The aesthetic learning rate", options.learning_rate, 0, 1)
+    _bound("The aesthetic text's angle", options.text_angle, 0, 1)
+    if len(options.text) > 10_000:
+        raise InvalidRequest(f"The aesthetic text has {len(options.text)} characters.", "At most 10,000 are read.")
 
 
 def _bound(name: str, value: float, low: float, high: float) -> None:

@@ -12,7 +12,19 @@ from tests.house.tree import ROOT, imports_of, name_of, python_files
 
 FLOORS = (
     # floor 0 is one room of plain data; so is floor 8, the composition root
-    {"errors", "registry", "request", "infotext", "infotext_format", "settings", "settings_list", "paths", "ports"}
+    {
+        "errors",
+        "registry",
+        "request",
+        "infotext",
+        "infotext_format",
+        "infotext_keys",
+        "infotext_passes",
+        "settings",
+        "settings_list",
+        "paths",
+        "ports",
+    }
     | {"environment", "installer", "atomic"},
     {"text", "weights", "diffusion", "imaging"},
     {"nn", "exchange"},

@@ -105,7 +105,7 @@ PLACES: Mapping[str, tuple[str, str]] = {
 NAMES = tuple(PLACES)
 # What a page's field cannot say; it takes its default in requests of the page.
 WITHOUT_FIELD = {
-    "request": ("resize_seed_from", "passes", "extensions", "version"),
+    "request": ("resize_seed_from", "aesthetic", "passes", "extensions", "version"),
     "pass": (
         *("source", "guidance", "options", "inpaint", "outpaint", "refiner", "tiles"),  # parts of their own
         *("images", "exact_steps", "noise_multiplier", "extra_noise", "match_colours", "background"),
