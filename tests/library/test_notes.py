@@ -196,6 +196,7 @@ def test_a_move_that_fails_half_way_leaves_all_in_place(library, models, monkeyp
     def fails(source, target):
         moved.append(source)
         if len(moved) == 2:
+            target.write_bytes(b"half of it")  # as when the other disk is full
             raise PermissionError(13, "in use")
         return move(source, target)
 

@@ -115,15 +115,15 @@ def _companions(row: sqlite3.Row) -> list[str]:
 
 def _move(moves: list[tuple[Path, Path]]) -> None:
     """Move all of them, or put back those that were moved already."""
-    done: list[tuple[Path, Path]] = []
-    try:
-        for source, target in moves:
+    for number, (source, target) in enumerate(moves):
+        try:
             shutil.move(source, target)
-            done.append((source, target))
-    except OSError:
-        for source, target in reversed(done):
-            shutil.move(target, source)
-        raise
+        except OSError:
+            if source.exists():  # to another disk, files are copied first: what is there now may be half of one
+                shutil.rmtree(target, ignore_errors=True) if target.is_dir() else target.unlink(missing_ok=True)
+            for before, after in reversed(moves[:number]):
+                shutil.move(after, before)
+            raise
 
 
 def _drop(place: Path) -> None:
