@@ -59,6 +59,9 @@ class Paths:
         wanted = [*self.extra.get(kind, ()), *(self.models / name for name in MODEL_FOLDERS[kind])]
         if kind == "embeddings":  # A1111 keeps them beside its models folder
             wanted.append(self.models.parent / "embeddings")
+        if kind == "aesthetic_embeddings":  # and its extension, in a folder of its own
+            extension = "stable-diffusion-webui-aesthetic-gradients"
+            wanted.append(self.models.parent / "extensions" / extension / "aesthetic_embeddings")
         if kind in ("checkpoints", "preview_decoders"):
             wanted.append(self.starter)
         if kind == "upscalers":  # the embedded ones

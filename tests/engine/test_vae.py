@@ -172,3 +172,13 @@ def test_a_guess_is_a_note_and_the_very_encoder_of_the_checkpoint_takes_it_away(
 def test_a_file_that_is_not_there_is_told_with_close_names(catalogue):
     with pytest.raises(NotFound, match="'soft'"):
         resolve_vae("sift", catalogue.find("narrow"), catalogue)
+
+
+def test_the_picture_says_which_file_automatic_was(catalogue):
+    from webui.engine.plan import picture_request
+
+    beside(catalogue, "narrow.vae.safetensors")
+    plan = plan_of(catalogue)
+    again = picture_request(plan, plan.pictures[0])
+    assert again.vae == "narrow.vae"
+    assert make_plan(again, catalogue).vae.path == plan.vae.path

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from webui.diffusion.conditioning import Conditioning, Part, Prompt, Span, join_prompts
+from webui.engine.control import heed
 from webui.engine.prompts import PromptSpan
 from webui.engine.surroundings import Surroundings
 from webui.families.channels import CONCAT
@@ -47,7 +48,9 @@ def _picture_prompts(
     wanted = list(dict.fromkeys((text, flag) for spans, flag in sides for span in spans for text, _ in span.parts))
     texts, flags = zip(*wanted, strict=True)
     size = given.plan.passes[number].seen_size
-    encoded = given.session.conditionings(texts, flags, given.plan.request, size, embeddings)
+    encoded = given.session.conditionings(
+        texts, flags, given.plan.request, size, embeddings, lambda: heed(given.control)
+    )
     edit = given.plan.hooks.edit_conditioning
     found = {key: edit(made, *key) for key, made in zip(wanted, encoded, strict=True)}
     positive, negative = (_prompt(spans, flag, found) for spans, flag in sides)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from webui.engine import adapters, embeddings
+from webui.engine import adapters, aesthetic, embeddings
 from webui.engine.catalogue import Catalogue, CheckpointFile
 from webui.engine.extensions import Extensions
 from webui.engine.plan import PicturePlan, Plan, picture_request
@@ -52,6 +52,7 @@ def infotext_facts(plan: Plan, session: Session, picture: PicturePlan) -> dict[s
         facts["VAE hash"] = session.catalogue.sha256(plan.vae)[:10]
     facts |= adapters.infotext_hashes(picture.adapters, session.catalogue)
     facts |= embeddings.infotext_hashes(picture.embeddings, session.catalogue)
+    facts |= aesthetic.infotext_hashes(plan.request.aesthetic, session.catalogue)
     return facts | session.extensions.infotext_fields(plan.request.extensions)
 
 
@@ -94,6 +95,7 @@ def read_request(
     request, rest = infotext_to_request(infotext)
     if catalogue is not None:
         request = replace(request, prompt=adapters.with_present_names(request.prompt, rest, catalogue))
+        request = aesthetic.with_present_name(request, rest, catalogue)
     options = extensions.read_fields(rest)
     known = {option.infotext_key for extension in extensions for option in extension.options}
     if request.checkpoint and "Model hash" in rest:  # of several files of one name, the one that drew the picture

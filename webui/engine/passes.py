@@ -56,6 +56,11 @@ class PassPlan:
         return len(self.sigmas) - 1
 
     @property
+    def bases(self) -> tuple[Base, ...]:
+        """The checkpoints of this pass."""
+        return (self.base, self.refiner.base) if self.refiner else (self.base,)
+
+    @property
     def tile(self) -> int:
         """Pixels along a side of what the network sees at once; 0 for everything."""
         tiles = self.settings.tiles

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from webui.engine.adapters import AdapterUse, adapter_uses, misplaced_adapters
+from webui.engine.aesthetic import aesthetic_use
 from webui.engine.catalogue import Catalogue, CheckpointFile, conflicting_hash
 from webui.engine.embeddings import EmbeddingUse, embedding_uses
 from webui.engine.extensions import DIRECTIVES, Extensions
@@ -97,6 +98,8 @@ def make_plan(
         return _other_base(name, request.vae, base, catalogue)
 
     passes = tuple(resolve_pass(step, base, find, index, warnings) for index, step in enumerate(request.passes))
+    for used in (each for step in passes for each in step.bases):
+        aesthetic_use(request.aesthetic, catalogue, used.checkpoint, used.facts)
     seed = draw_seed() if request.seed < 0 else request.seed
     request = replace(
         request,
@@ -197,10 +200,11 @@ def picture_request(
 
     `named` is how further checkpoints are called: A1111 writes their hashes behind the names.
     """
+    shared = all(base.vae == plan.vae for step in plan.passes for base in step.bases)  # else each has its Automatic one
     return replace(
         plan.request,
         checkpoint=plan.checkpoint.stem,
-        vae=plan.vae.stem if plan.vae else plan.request.vae,
+        vae=plan.vae.stem if plan.vae and shared else plan.request.vae,
         seed=picture.seed,
         variation_seed=picture.variation_seed,
         batch_size=1,

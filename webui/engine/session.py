@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from webui import families
 from webui.engine.adapters import Adapters
+from webui.engine.aesthetic import aesthetic_use, steered
 from webui.engine.catalogue import Catalogue, CheckpointFile, open_catalogue
 from webui.engine.conditioning import ConditioningCache
 from webui.engine.embeddings import EmbeddingUse
@@ -161,25 +162,37 @@ class Session:
         request: GenerationRequest,
         size: tuple[int, int],
         embeddings: Sequence[EmbeddingUse] = (),
+        check: Callable[[], None] = lambda: None,
     ) -> tuple[Conditioning, ...]:
-        """Each text encoded, with equal numbers of chunks; remembered across jobs. `size`: width, height in pixels."""
+        """Each text encoded, with equal numbers of chunks; remembered across jobs. `size`: width, height in pixels.
+
+        Aesthetic gradients take a while: `check` is called before each of their steps and may raise.
+        """
         model = self.model
         assert self.checkpoint is not None
+        use = aesthetic_use(request.aesthetic, self.catalogue, self.checkpoint, model.facts)
         settings = (request.clip_skip, request.emphasis, request.comma_backtrack, size)
         key = (
             self.checkpoint.key,
             self.adapters.text_key,
-            tuple(use.key for use in embeddings),
+            tuple(one.key for one in embeddings),
+            use.key if use else "",
             *settings,
             tuple(texts),
             tuple(negative),
         )
 
-        def encode() -> Sequence[Conditioning]:
-            vectors = {use.name: use.read() for use in embeddings}
+        vectors: dict[str, Sequence[Tensor]] = {}
+
+        def encode(model: Model, texts: Sequence[str], negative: Sequence[bool]) -> list[Conditioning]:
             return model.family.encode(model, list(texts), *settings, negative=list(negative), embeddings=vectors)
 
-        return self._conditionings.get(key, encode)
+        def make() -> Sequence[Conditioning]:
+            vectors.update({one.name: one.read() for one in embeddings})
+            made = encode(model, texts, negative)
+            return steered(use, model, texts, negative, made, encode, request, vectors, check) if use else made
+
+        return self._conditionings.get(key, make)
 
     def decode(self, latents: Tensor, lean: bool = False) -> Tensor:
         """Pictures [B, 3, H, W] in [0, 1], float32 on the CPU, of the network's latents [B, C, h, w].
