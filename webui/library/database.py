@@ -1,4 +1,4 @@
-"""The library's SQLite file. It holds nothing that could not be found out again, so a damaged one is put aside."""
+"""SQLite files that hold nothing that could not be found out again, so a damaged one is put aside."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +16,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-VERSION = 1  # of the table; another one is thrown away and filled again
 WAIT = 5.0  # seconds for the other process that writes
-_TABLE = """
+_FILES = """
 CREATE TABLE IF NOT EXISTS files (
     id TEXT PRIMARY KEY,
     path TEXT NOT NULL UNIQUE,
@@ -50,9 +50,23 @@ CREATE TABLE IF NOT EXISTS files (
     facts TEXT NOT NULL DEFAULT '{}',  -- recognise.Recognised
     notes TEXT NOT NULL DEFAULT '{}'   -- notes.Notes
 );
+
 CREATE INDEX IF NOT EXISTS files_by_kind ON files (kind, present, stem);
+
 CREATE INDEX IF NOT EXISTS files_by_inode ON files (inode);
 """
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a file holds. Tables of another `version` are thrown away and filled again by the owner."""
+
+    version: int
+    tables: tuple[str, ...]
+    statements: str  # an empty line between them
+
+
+MODEL_FILES = Schema(1, ("files",), _FILES)
 
 
 class Database:
@@ -61,8 +75,8 @@ class Database:
     After damage the file is put aside and begun again; `generation` counts that, so that the owner can fill it.
     """
 
-    def __init__(self, path: Path | None):
-        self.path, self.generation = path, 0
+    def __init__(self, path: Path | None, schema: Schema = MODEL_FILES):
+        self.path, self.schema, self.generation = path, schema, 0
         self._lock = threading.RLock()
         self._connection = self._open()
 
@@ -103,7 +117,7 @@ class Database:
             except (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.IntegrityError):
                 raise
             except sqlite3.DatabaseError as error:
-                log.warning("the library %s is damaged and is made again: %s", self.path, error)
+                log.warning("%s is damaged and is made again: %s", self.path, error)
                 self._connection.close()
                 self._connection = self._open()
                 self.generation += 1
@@ -111,24 +125,24 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         if self.path is None:
-            return _connect(":memory:")
+            return _connect(":memory:", self.schema)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                return _connect(self.path)
+                return _connect(self.path, self.schema)
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
                 for leftover in ("-wal", "-shm"):
                     Path(f"{self.path}{leftover}").unlink(missing_ok=True)
                 self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
-                return _connect(self.path)
+                return _connect(self.path, self.schema)
         except (OSError, sqlite3.OperationalError) as error:
-            log.warning("the library %s cannot be written, so nothing will be remembered: %s", self.path, error)
-            return _connect(":memory:")
+            log.warning("%s cannot be written, so nothing will be remembered: %s", self.path, error)
+            return _connect(":memory:", self.schema)
 
 
-def _connect(path: Path | str) -> sqlite3.Connection:
+def _connect(path: Path | str, schema: Schema) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=WAIT, check_same_thread=False, isolation_level=None)
     connection.row_factory = sqlite3.Row
     try:
@@ -137,10 +151,11 @@ def _connect(path: Path | str) -> sqlite3.Connection:
         if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("it does not pass its own check")
         with _transaction(connection):
-            if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                connection.execute("DROP TABLE IF EXISTS files")
-                connection.execute(f"PRAGMA user_version={VERSION}")
-            for statement in _TABLE.split(";\n"):
+            if connection.execute("PRAGMA user_version").fetchone()[0] != schema.version:
+                for table in schema.tables:
+                    connection.execute(f"DROP TABLE IF EXISTS {table}")
+                connection.execute(f"PRAGMA user_version={schema.version}")
+            for statement in schema.statements.strip().split("\n\n"):
                 connection.execute(statement)
     except sqlite3.DatabaseError:
         connection.close()
