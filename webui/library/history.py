@@ -277,7 +277,8 @@ def _where(wanted: Filter) -> tuple[list[str], list[Any]]:
     parts += [("instr(lower(infotext), ?) > 0", word.lower()) for word in words if word not in indexed]
     if indexed:
         quoted = " ".join('"' + word.replace('"', '""') + '"' for word in indexed)
-        parts.append(("number IN (SELECT rowid FROM words WHERE words MATCH ?)", quoted))
+        # The plus keeps to the order of time, so that the newest matches are found first and the rest is not read.
+        parts.append(("+number IN (SELECT rowid FROM words WHERE words MATCH ?)", quoted))
     for column in ("checkpoint", "sampler", "folder"):
         parts += [(f"{column} = ?", getattr(wanted, column))] if getattr(wanted, column) else []
     parts += [("instr(loras, ?) > 0", f"|{wanted.lora}|")] if wanted.lora else []
