@@ -21,15 +21,24 @@ def read_workflow(source: str | Mapping[str, Any], size: tuple[int, int] | None 
     `size` is that of the finished picture (width, height in pixels), for workflows that do not tell it. Raises
     DamagedFile where the text is no workflow, or one in which nothing samples.
     """
-    data = parse_json(source) if isinstance(source, str) else source
-    if isinstance(data, dict) and isinstance(data.get("prompt"), dict) and is_api_format(data["prompt"]):
-        data = data["prompt"]  # as it is sent to the server
+    data = _unwrapped(parse_json(source) if isinstance(source, str) else source)
     if not isinstance(data, Mapping) or not is_workflow(data):
         raise DamagedFile("This is no workflow of ComfyUI's.", "JSON with nodes was wanted.")
     return translate(read_api_format(data) if is_api_format(data) else read_editor_format(data), size)
 
 
 def is_workflow(data: Mapping[str, Any]) -> bool:
-    """Whether an object has the form of a workflow."""
+    """Whether an object has the form of a workflow, or holds one under the name that the server gives it."""
+    data = _unwrapped(data)
     nodes = [as_object(node) for node in as_list(data.get("nodes"))]
     return is_api_format(data) or any("type" in node for node in nodes)
+
+
+def _unwrapped(data: Any) -> Any:
+    """The workflow in what is sent to the server, or in a comment with both formats."""
+    if isinstance(data, Mapping) and "nodes" not in data:
+        for name in ("prompt", "workflow"):
+            inner = data.get(name)
+            if isinstance(inner, dict) and "class_type" not in inner and ("nodes" in inner or is_api_format(inner)):
+                return inner
+    return data

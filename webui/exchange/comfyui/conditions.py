@@ -14,7 +14,7 @@ from webui.exchange.documents import as_number, as_text
 from webui.exchange.names import short
 from webui.exchange.weights import from_comfyui
 
-_DEPTH, _PARTS = 200, 50
+_DEPTH, _PARTS, _VISITS = 200, 50, 5_000
 _CONTROL = "ControlNets of workflows are not translated; choose the unit by hand."
 _REASONS = {
     "ControlNetApply": _CONTROL,
@@ -42,7 +42,8 @@ class Condition:
 
 def walk_conditions(walk: Walk, node: Node | None, negative: bool = False, depth: int = 0) -> list[Condition]:
     """The texts behind a conditioning, in this program's grammar of weights."""
-    if node is None or depth > _DEPTH:
+    walk.visits = walk.visits + 1 if depth else 0
+    if node is None or depth > _DEPTH or walk.visits > _VISITS:
         return []
 
     def follow(*names: str) -> list[Condition]:

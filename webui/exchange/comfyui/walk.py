@@ -20,6 +20,7 @@ class Walk:
     graph: Graph
     left_out: list[Untranslated] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    visits: int = 0  # of conditionings; ways through a graph may double at every node
 
     def use(self, node: Node) -> Node:
         """Remember that a node was understood."""
