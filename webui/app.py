@@ -27,6 +27,8 @@ from webui.paths import StartOptions
 from webui.ports import choose_port
 from webui.registry import Registry
 from webui.settings import Settings, SettingsStore
+from webui.upscalers.builtin import UPSCALERS
+from webui.upscalers.restorers import RESTORERS
 from webui.workers.plain import WorkerSettings, to_plain
 from webui.workers.service import ENGINE, JobService
 
@@ -108,7 +110,7 @@ def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
 
     options = house.options
     accounts, made_up = make_accounts(options.auth, options.api_auth, options.share or options.host not in LOOPBACK)
-    app = make_application(Context(house.service, house.store, house.catalogue, house.for_worker))
+    app = make_application(Context(house.service, house.store, house.catalogue, house.for_worker, options.offline))
     _add_extension_routes(app)
     if not options.nowebui:
         _add_page(app, house, accounts)
@@ -162,7 +164,9 @@ def _choose(store: SettingsStore, catalogue: Catalogue, options: StartOptions) -
 def _extensions(folders: tuple[Path, ...]) -> Extensions:
     """Load extensions for what they add to the page and the routes. Their samplers and the like count in the worker."""
     aside: dict[str, Registry[Any]] = {name: Registry(name) for name in ("samplers", "schedules", "families")}
-    found = load_extensions(folders, Registries(**aside, directives=DIRECTIVES, tabs=TABS, routes=ROUTES))
+    shown: dict[str, Registry[Any]] = {"directives": DIRECTIVES, "tabs": TABS, "routes": ROUTES}
+    shown |= {"upscalers": UPSCALERS, "restorers": RESTORERS}
+    found = load_extensions(folders, Registries(**aside, **shown))
     for entry in found.entries:
         if entry.error:
             print(f"The extension {entry.name} is off: {entry.error}", file=sys.stderr)

@@ -266,7 +266,7 @@ class Extension(_Checked):
     options: tuple[Option, ...] = ()
 
     def register(self, registries: Registries) -> None:
-        """Called once at start: add samplers, schedules, families, directives, tabs or routes."""
+        """Called once at start: add samplers, schedules, families, directives, tabs, routes or upscalers."""
 
     def begin(self, options: Mapping[str, Any]) -> JobHooks | None:
         """A job begins: a fresh object that takes part in it, or None to stay out. `options` holds every option."""
@@ -278,7 +278,9 @@ class Registries:
     """Where extensions add things, with `registries.samplers.register("My sampler")(function)`.
 
     `directives` hold `function(call: DirectiveCall) -> str`, whose result takes the directive's place;
-    `tabs` hold `function() -> gradio blocks`; `routes` hold `function(app: fastapi.FastAPI) -> None`.
+    `tabs` hold `function() -> gradio blocks`; `routes` hold `function(app: fastapi.FastAPI) -> None`;
+    `upscalers` hold `function(picture, size) -> picture` of Pillow's RGB pictures and a (width, height);
+    `restorers`, of faces, hold `function(picture, weight) -> picture` of the same size.
     """
 
     samplers: Registry[Any]
@@ -287,6 +289,8 @@ class Registries:
     directives: Registry[Callable[[DirectiveCall], str]]
     tabs: Registry[Callable[[], Any]]
     routes: Registry[Callable[[Any], None]]
+    upscalers: Registry[Any] = field(default_factory=lambda: Registry("upscaler"))
+    restorers: Registry[Any] = field(default_factory=lambda: Registry("face restorer"))
 
 
 def option_values(extension: Extension, given: Mapping[str, Any]) -> dict[str, Any]:

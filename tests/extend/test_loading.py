@@ -112,3 +112,14 @@ def test_options_for_an_extension_that_is_not_loaded_are_refused_with_the_reason
     extensions = load_extensions([tmp_path], targets)
     with pytest.raises(InvalidRequest, match=r"'bad' is not loaded\. It failed: RuntimeError: boom"):
         extensions.check({"bad": {}})
+
+
+def test_an_extension_can_add_an_upscaler_and_a_face_restorer(tmp_path, targets):
+    body = (
+        "    def register(self, registries):\n"
+        "        registries.upscalers.register('Mine')(lambda picture, size: picture.resize(size))\n"
+        "        registries.restorers.register('GFPGAN')(lambda picture, weight: picture)\n"
+    )
+    write(tmp_path, "mine", GOOD.format(name="mine").replace("\n\nEXT", f"\n{body}\nEXT"))
+    load_extensions([tmp_path], targets)
+    assert (targets.upscalers.names(), targets.restorers.names()) == (["Mine"], ["GFPGAN"])

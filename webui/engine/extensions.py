@@ -15,6 +15,8 @@ from typing import Any
 from webui.errors import ExtensionError, InvalidRequest
 from webui.extend import API_VERSION, DirectiveCall, Extension, Registries, option_values
 from webui.registry import Entry, Registry
+from webui.upscalers.builtin import UPSCALERS
+from webui.upscalers.restorers import RESTORERS
 
 PACKAGE = "emulsion_extensions"  # prefix of the module names under which extensions are imported
 DIRECTIVES: Registry[Callable[[DirectiveCall], str]] = Registry("prompt directive")
@@ -85,7 +87,7 @@ def registries() -> Registries:
     from webui.diffusion.schedules import SCHEDULES
     from webui.families import FAMILIES
 
-    return Registries(SAMPLERS, SCHEDULES, FAMILIES, DIRECTIVES, TABS, ROUTES)
+    return Registries(SAMPLERS, SCHEDULES, FAMILIES, DIRECTIVES, TABS, ROUTES, UPSCALERS, RESTORERS)
 
 
 def load_extensions(
