@@ -1,4 +1,4 @@
-"""The only place where the engine meets the upscalers: models that enlarge pictures, by name."""
+"""The only place where the engine meets the upscalers of pictures."""
 
 from __future__ import annotations
 
@@ -6,47 +6,45 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from webui.imaging.resize import Enlarge, stretched
 from webui.request import LATENT_UPSCALERS
 
 if TYPE_CHECKING:
-    from torch import device as Device
+    import torch
 
     from webui.paths import Paths
-
-PLAIN = ("", "None", "Lanczos")  # names that need no model
-
-
-def is_model(name: str) -> bool:
-    """Whether a name means an upscaler of pictures that is more than resampling."""
-    return name not in LATENT_UPSCALERS and name not in PLAIN
 
 
 def check_upscaler(name: str, paths: Paths) -> None:
     """Raise NotFound with the closest names where there is no upscaler of that name."""
-    if is_model(name):
-        from webui.upscalers import find_upscaler
+    if name not in LATENT_UPSCALERS:
+        from webui.upscalers.names import find_upscaler
 
         find_upscaler(name, paths)
 
 
-def enlarger(name: str, paths: Paths, device: Device, check: Callable[[], None]) -> Enlarge:
-    """`enlarge(picture, (width, height)) -> picture` by the upscaler of that name; `check` raises to cancel."""
-    return partial(_by_model, name=name, paths=paths, device=device, check=check) if is_model(name) else stretched
+def enlarger(name: str, paths: Paths, device: torch.device, check: Callable[[], None]) -> Enlarge:
+    """`enlarge(picture, (width, height)) -> picture` by the upscaler of a name; those of latents mean Lanczos.
+
+    `check` raises to cancel.
+    """
+    if name in LATENT_UPSCALERS:
+        return stretched
+    return partial(_enlarged, name=name, paths=paths, device=device, check=check)
 
 
-def _by_model(
+def _enlarged(
     picture: Image.Image,
     size: tuple[int, int],
     *,
     name: str,
     paths: Paths,
-    device: Device,
+    device: torch.device,
     check: Callable[[], None],
 ) -> Image.Image:
-    from webui.imaging.convert import to_pictures, to_tensor
-    from webui.upscalers import enlarge
+    from webui.upscalers.enlarge import enlarge_array
 
-    return to_pictures(enlarge(to_tensor(picture), name, size, paths=paths, device=device, check=check))[0]
+    return Image.fromarray(enlarge_array(np.asarray(picture), name, size, paths=paths, device=device, check=check))

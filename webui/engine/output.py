@@ -28,13 +28,16 @@ from webui.request import GenerationRequest, replace
 
 
 def finish(
-    plan: Plan, picture: PicturePlan, pixels: np.ndarray, session: Session
+    plan: Plan, picture: PicturePlan, pixels: np.ndarray, session: Session, source_hash: str | None = None
 ) -> tuple[Image.Image, str, Path | None]:
     """Run the picture hooks over `pixels` [H, W, 3] in [0, 1], write the infotext, save if it is wanted.
 
+    `source_hash` tells which picture it was made from.
+
     Returns picture, infotext and path (None when it was not saved). Raises ExtensionError, FileError.
     """
-    info = PictureInfo(picture.index, picture.seed, infotext_facts(plan, session, picture))
+    facts = infotext_facts(plan, session, picture) | ({"Init image hash": source_hash} if source_hash else {})
+    info = PictureInfo(picture.index, picture.seed, facts)
     pixels, info = plan.hooks.edit_image(pixels, info)
     image = to_pictures(torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).permute(2, 0, 1))[0]
 

@@ -14,6 +14,7 @@ from webui.engine.adapters import AdapterUse, adapter_uses, misplaced_adapters
 from webui.engine.aesthetic import aesthetic_use
 from webui.engine.catalogue import Catalogue, CheckpointFile, conflicting_hash
 from webui.engine.embeddings import EmbeddingUse, embedding_uses
+from webui.engine.enlarge import check_upscaler
 from webui.engine.extensions import DIRECTIVES, Extensions
 from webui.engine.hooks import HookChain, begin_job
 from webui.engine.memory import GIBIBYTE, MemoryEstimate, available_memory, estimate
@@ -98,6 +99,9 @@ def make_plan(
         return _other_base(name, request.vae, base, catalogue)
 
     passes = tuple(resolve_pass(step, base, find, index, warnings) for index, step in enumerate(request.passes))
+    for step in request.passes:
+        if step.source != "noise":
+            check_upscaler(step.upscaler, catalogue.library.paths)
     for used in (each for step in passes for each in step.bases):
         aesthetic_use(request.aesthetic, catalogue, used.checkpoint, used.facts)
     seed = draw_seed() if request.seed < 0 else request.seed

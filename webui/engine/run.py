@@ -134,9 +134,15 @@ class _Run:
             self.session.load(last.checkpoint, last.vae, keep=True)
         return decoded(given, drawn)
 
+    def _source_hash(self, picture: PicturePlan) -> str | None:
+        """What tells the picture that the first pass started from; None where it started from noise."""
+        count = len(self.plan.passes[0].settings.sources)
+        source = self.sources.get((0, picture.index % count)) if count else None
+        return source.fingerprint if source else None
+
     def _finished(self, picture: PicturePlan, pixels: Tensor) -> Result:
         array = pixels.permute(1, 2, 0).contiguous().numpy()  # [H, W, 3]
-        image, infotext, path = finish(self.plan, picture, array, self.session)
+        image, infotext, path = finish(self.plan, picture, array, self.session, self._source_hash(picture))
         facts = {"infotext": infotext, "seed": picture.seed, "index": picture.index}
         facts |= {"variation_seed": picture.variation_seed, "width": image.width, "height": image.height}
         self.report.picture(path=str(path) if path else None, image=image, **facts)
