@@ -23,6 +23,7 @@ class Context:
     store: SettingsStore
     catalogue: Catalogue
     for_worker: Callable[[Settings], Mapping[str, Any]]
+    offline: bool = False  # never use the network
     changing: threading.Lock = field(default_factory=threading.Lock)  # one change of settings at a time
 
     def change_settings(self, changes: Mapping[str, Any]) -> Settings:
