@@ -178,6 +178,15 @@ def test_the_family_is_what_the_user_says_then_the_header_then_the_page(library,
     assert cards(library, base=SDXL)["wash"].why_not == "family"
 
 
+def test_a_distilled_model_tells_what_it_wants_also_once_it_is_renamed(library, models):
+    assert cards(library)["film"].recipe is None
+    (models / "loras" / "film.safetensors").rename(models / "loras" / "lcm-lora-sdv1-5.safetensors")
+    library.refresh()
+    library.read_pending()
+    recipe = cards(library)["lcm-lora-sdv1-5"].recipe
+    assert recipe["kind"] == "lcm" and recipe["sampler"] == "LCM" and recipe["steps"] > 1
+
+
 def test_unknown_kinds_and_orders_are_refused(library):
     with pytest.raises(InvalidRequest, match="loras"):
         find_cards(library, Question("../loras"))

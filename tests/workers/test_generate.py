@@ -58,6 +58,14 @@ def test_a_request_becomes_a_picture_with_its_infotext(service):
     assert f"Model hash: {result.facts['checkpoint_hash']}, Model: narrow" in result.infotext
 
 
+def test_the_library_knows_what_was_used_and_its_hash(service):
+    service.wait(service.submit(request()), 60)
+    (row,) = service.catalogue.library.database.read("SELECT uses, used, sha256 FROM files WHERE stem = 'narrow'")
+    assert row["uses"] > 0 and row["used"] > 0 and row["sha256"]
+    (file,) = [file for file in service.checkpoints() if file.stem == "narrow"]
+    assert file.sha256 == row["sha256"]
+
+
 def test_the_same_request_gives_the_same_bytes(service):
     first, second = (service.wait(service.submit(request()), 60).results[0].path for _ in range(2))
     assert first != second and Path(first).read_bytes() == Path(second).read_bytes()

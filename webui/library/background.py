@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NICENESS = 15  # of the thread, where threads have one
+BREATH = 0.001  # seconds after each header, in which requests of the page are answered
 REST = 0.5  # seconds between two looks at whether a running job has ended
 
 
@@ -90,7 +91,7 @@ class Background:
 
     def _work(self) -> None:
         self._state = "reading"
-        self._library.read_pending(go_on=self._goes_on)
+        self._library.read_pending(go_on=self._goes_on_reading)
         for file in self._library.unhashed():
             if not self._goes_on():
                 return
@@ -104,6 +105,10 @@ class Background:
 
     def _goes_on(self) -> bool:
         return not self._pause.is_set()
+
+    def _goes_on_reading(self) -> bool:
+        time.sleep(BREATH)
+        return self._goes_on()
 
     def _wait_for_job(self) -> bool:
         while self._busy() and self._goes_on():

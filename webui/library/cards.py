@@ -80,6 +80,7 @@ class Card:
     short_hash: str | None  # AutoV2
     old_hash: str | None  # AutoV1
     data_hash: str | None  # of a LoRA's data, as in "Lora hashes"
+    recipe: Mapping[str, Any] | None  # settings that a distilled model wants: label, sampler, schedule, steps …
     problem: str
     read: bool  # False: so far its name alone is known
     insert: str
@@ -134,7 +135,7 @@ def find_cards(library: Library, question: Question) -> CardPage:
     if question.fitting:
         where, values = f"{where} AND {fits}", (*values, *fit_values)
     direction = "DESC" if question.descending else "ASC"
-    order = f"ORDER BY {SORTS[question.sort]} {direction} NULLS LAST, stem, path LIMIT ? OFFSET ?"
+    order = f"ORDER BY {SORTS[question.sort]} {direction} NULLS LAST, stem, id LIMIT ? OFFSET ?"
     limits = (max(0, min(question.limit, MOST_CARDS)), max(0, question.offset))
     ids = [row["id"] for row in read(f"{library.here(where, 'id')} {order}", (*values, *limits))]
     marks = ", ".join("?" * len(ids))
@@ -198,6 +199,7 @@ def make_card(row: sqlite3.Row, base: Base | None = None, twin: bool = False) ->
         short_hash=(row["sha256"] or "")[:SHORT_HASH] or None,
         old_hash=row["old_hash"],
         data_hash=(row["data_sha256"] or "")[:DATA_DIGITS] or None,
+        recipe=facts.recipe,
         problem=facts.problem,
         read=row["reader"] != "",
         insert=_insertion(kind, spoken, notes.get("weight"), activation),

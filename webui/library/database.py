@@ -51,7 +51,8 @@ CREATE TABLE IF NOT EXISTS files (
     notes TEXT NOT NULL DEFAULT '{}'   -- notes.Notes
 );
 
-CREATE INDEX IF NOT EXISTS files_by_kind ON files (kind, present, stem);
+CREATE INDEX IF NOT EXISTS files_by_kind  -- all that pages of cards are counted and sorted by
+    ON files (kind, present, root, folder, stem, bases, width, favourite, id);
 
 CREATE INDEX IF NOT EXISTS files_by_inode ON files (inode);
 """

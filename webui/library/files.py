@@ -16,6 +16,8 @@ NOTE_ENDINGS = (".json", ".civitai.info", ".txt", ".description.txt")
 PREVIEW_ENDINGS = tuple(
     f"{middle}.{kind}" for middle in (".preview", "") for kind in ("png", "jpg", "jpeg", "webp", "gif")
 )
+BESIDE_ENDINGS = (*NOTE_ENDINGS, *PREVIEW_ENDINGS)
+LAST_PARTS = tuple({"." + ending.rpartition(".")[2] for ending in BESIDE_ENDINGS})
 SHORT_HASH = 10  # characters of the SHA-256 that titles and infotexts show
 
 
@@ -121,16 +123,17 @@ def _search(folder: str, root: str, place: str, deep: bool, visited: set[tuple[i
     if facts.st_ino and (facts.st_dev, facts.st_ino) in visited:
         return  # links that lead in a circle
     visited.add((facts.st_dev, facts.st_ino))
+    beside = _companions(entries)
     for name, entry in sorted(entries.items()):
         try:
             if entry.is_dir():
                 if os.path.isfile(os.path.join(entry.path, "model_index.json")):  # noqa: PTH113, PTH118
-                    yield _found(entry, root, place, entries, *stamp(Path(entry.path)))
+                    yield _found(entry, root, place, beside, *stamp(Path(entry.path)))
                 elif deep:
                     yield from _search(entry.path, root, place, deep, visited)
             elif _is_model(name, place, entries) and entry.is_file():
                 own = entry.stat()
-                yield _found(entry, root, place, entries, own.st_size, own.st_mtime_ns)
+                yield _found(entry, root, place, beside, own.st_size, own.st_mtime_ns)
         except OSError:
             continue  # it vanished while we looked
 
@@ -153,13 +156,32 @@ def _is_model(name: str, place: str, around: dict[str, os.DirEntry[str]]) -> boo
     return place == "embeddings" and not previewed and not stem.lower().endswith(".preview")
 
 
+def _companions(entries: dict[str, os.DirEntry[str]]) -> dict[str, list[list[str | int]]]:
+    """Notes and pictures of a folder: by the stem that they belong to, each with its time of change."""
+    found: dict[str, list[list[str | int]]] = {}
+    for name, entry in sorted(entries.items()):
+        if not name.endswith(LAST_PARTS):
+            continue
+        try:
+            changed = entry.stat().st_mtime_ns
+        except OSError:
+            continue  # it vanished while we looked
+        for ending in BESIDE_ENDINGS:
+            if name.endswith(ending):
+                found.setdefault(name[: -len(ending)], []).append([name, changed])
+    return found
+
+
 def _found(
-    entry: os.DirEntry[str], root: str, place: str, around: dict[str, os.DirEntry[str]], size: int, modified: int
+    entry: os.DirEntry[str],
+    root: str,
+    place: str,
+    companions: dict[str, list[list[str | int]]],
+    size: int,
+    modified: int,
 ) -> Found:
     facts = entry.stat()
     inode = f"{facts.st_dev}:{facts.st_ino}" if facts.st_ino else ""
-    stem = stem_of(entry.name)
-    names = (stem + ending for ending in (*NOTE_ENDINGS, *PREVIEW_ENDINGS))
-    beside = [[name, around[name].stat().st_mtime_ns] for name in names if name in around and name != entry.name]
+    beside = [one for one in companions.get(stem_of(entry.name), ()) if one[0] != entry.name]
     name = entry.path[len(root) :].replace(os.sep, "/").lstrip("/")
     return Found(entry.path, root, place, name, size, modified, inode, json.dumps(beside) if beside else "[]")

@@ -110,7 +110,8 @@ class Library:
             )
             if len(moved) == 1:
                 values = (one.path, identity(one.path), moved[0]["path"])
-                steps.append(("UPDATE files SET path = ?, id = ?, noted = '' WHERE path = ?", values))
+                # The name may say something too, so the header is read again; the hashes are what takes long.
+                steps.append(("UPDATE files SET path = ?, id = ?, reader = '', noted = '' WHERE path = ?", values))
         return [*steps, _insert(one)]
 
     # Lists ------------------------------------------------------------------------------------------------------
@@ -341,7 +342,7 @@ def _reading(row: sqlite3.Row, version: str) -> tuple[str, Sequence[Any]]:
     if row["reader"] == version:
         facts = recognised_from(row["facts"])
     else:
-        facts = recognise(Path(row["path"]), row["place"])
+        facts = recognise(Path(row["path"]), row["place"], row["name"])
     names = [name for name, _ in json.loads(row["beside"])]
     notes = read_notes(stem_path(row), names)
     kind = facts.kind or row["place"]

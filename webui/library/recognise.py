@@ -15,10 +15,11 @@ from webui.adapters.embedding import embedding_name
 from webui.adapters.embedding_picture import picture_header
 from webui.adapters.inspection import describe, trigger_words
 from webui.adapters.origin import context_width, made_for
+from webui.adapters.speed import speed_recipe
 from webui.errors import EmulsionError, UnknownModel
 from webui.families.unknown import Kind, kind_of
 from webui.families.vae import said_family
-from webui.library.files import is_picture
+from webui.library.files import is_picture, stem_of
 from webui.library.plain import kept_text
 from webui.weights.canonical import VAE, canonical
 from webui.weights.header import read_header
@@ -56,6 +57,7 @@ class Recognised:
     called: str = ""  # in prompts, where that is not the file's name
     phrase: str = ""  # what its maker says to write
     words: tuple[str, ...] = ()
+    recipe: Mapping[str, Any] | None = None  # `adapters.speed.SpeedRecipe` of a distilled model
     pictured: bool = False  # there is a picture inside
     stated_hash: str = ""  # of its data, as its metadata say
     problem: str = ""
@@ -76,10 +78,10 @@ def reader_version() -> str:
     return f"{READER} {' '.join(families.FAMILIES.names())}"
 
 
-def recognise(path: Path, place: str) -> Recognised:
+def recognise(path: Path, place: str, name: str = "") -> Recognised:
     """Read a header and say what it is. Never raises for what is in the file; nothing in it is executed.
 
-    `place` is the kind of the folder that it lies in, which decides where headers are alike.
+    `place` is the kind of the folder that it lies in, which decides where headers are alike; `name` its path below.
     """
     try:
         if is_picture(path.name):
@@ -93,7 +95,8 @@ def recognise(path: Path, place: str) -> Recognised:
     except (OSError, MemoryError, RecursionError, ValueError) as error:
         return Recognised(problem=f"{path.name} cannot be read: {error}.")
     details: dict[str, Any] = {**_details(header), **found.get("details", {})}
-    return Recognised(**{**_said(header), **found, "details": details})
+    recipe = _recipe(name or path.name, header, found.get("kind", ""))
+    return Recognised(**{**_said(header), **found, "recipe": recipe, "details": details})
 
 
 def _picture(path: Path) -> Recognised:
@@ -213,6 +216,13 @@ def _said(header: Header) -> dict[str, Any]:
         "pictured": EMBEDDED_PICTURE in header.metadata,
         "stated_hash": stated if all(digit in "0123456789abcdef" for digit in stated) else "",
     }
+
+
+def _recipe(name: str, header: Header, kind: str) -> dict[str, Any] | None:
+    if kind != "loras" and kind not in ("checkpoints", "diffusion_models"):
+        return None
+    found = speed_recipe(stem_of(name), header, kind != "loras")
+    return dataclasses.asdict(found) if found else None
 
 
 def _details(header: Header) -> dict[str, Any]:

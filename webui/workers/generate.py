@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from webui.engine.catalogue import SHORT_HASH, open_catalogue
+from webui.engine.catalogue import SHORT_HASH, CheckpointFile, open_catalogue
 from webui.engine.extensions import Extensions, load_extensions, registries
 from webui.engine.memory import is_out_of_memory, resident_memory
 from webui.engine.output import version
@@ -84,6 +84,7 @@ class Generator:
                 report(event["type"], event.get("bytes", b""), **values)
 
             run(plan, session, on_event, control)
+            session.catalogue.library.mark_used(_files(plan))
 
     def perform(
         self,
@@ -124,6 +125,13 @@ class Generator:
 def _plan(request: GenerationRequest, session: Session) -> Plan:
     session.catalogue.refresh()  # files that were added or removed meanwhile
     return make_plan(request, session.catalogue, session.extensions)
+
+
+def _files(plan: Plan) -> set[CheckpointFile]:
+    """Every model file that the job's pictures were made with."""
+    adapters = {use.file for picture in plan.pictures for use in picture.adapters}
+    embeddings = {use.file for picture in plan.pictures for use in picture.embeddings}
+    return {plan.checkpoint, *([plan.vae] if plan.vae else []), *adapters, *embeddings}
 
 
 def _picture(
