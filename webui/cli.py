@@ -1,4 +1,4 @@
-"""The command line: `serve` (the default), `generate`, `extras`, `models`, `bench` and `doctor`.
+"""The command line: `serve` (the default), `generate`, `extras`, `models`, `pictures`, `bench` and `doctor`.
 
 Nothing heavy is imported before a command needs it, so `--help` and a mistyped option answer at once.
 Exit codes: 0 done, 1 the job or the server failed, 2 a wrong option, 130 stopped with Ctrl+C.
@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("generate", add_generate_options, run_generate, "make pictures without the server"),
         ("extras", add_extras_options, run_extras, "enlarge pictures without the server"),
         ("models", add_models_options, run_models, "list checkpoints, or inspect one file"),
+        ("pictures", add_pictures_options, run_pictures, "say how pictures were made, whichever program made them"),
         ("doctor", add_doctor_options, run_doctor, "report on this installation, in plain words"),
     ):
         command = commands.add_parser(name, parents=[common], help=about, description=about, allow_abbrev=False)
@@ -217,6 +218,13 @@ def add_models_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def add_pictures_options(parser: argparse.ArgumentParser) -> None:
+    """`pictures info FILE…`."""
+    parser.add_argument("action", choices=("info",))
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="pictures, or workflows of ComfyUI as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
 def add_doctor_options(parser: argparse.ArgumentParser) -> None:
     """`doctor`."""
     parser.add_argument("--port", type=int, help="the port to look at; default: 7860")
@@ -322,6 +330,13 @@ def run_models(options: argparse.Namespace) -> int:
     if options.file is None:
         raise InvalidRequest("No file was named.", "Wanted: models inspect FILE.")
     return inspect_model(options.file, options.json)
+
+
+def run_pictures(options: argparse.Namespace) -> int:
+    """Say what is in pictures."""
+    from webui.commands import picture_info
+
+    return picture_info(options.files, options.json)
 
 
 def run_bench(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from webui.errors import EmulsionError, InvalidRequest
+from webui.infotext import request_to_infotext
 from webui.paths import Paths
 from webui.request import GenerationRequest, Pass, check, from_json
 from webui.settings import SettingsStore
@@ -256,6 +257,28 @@ class ExtrasReport:
             batch = f"{values['batch'] + 1} of {values['batches']}: " if values["batches"] > 1 else ""
             end = "\n" if values["step"] == values["steps"] else ""
             print(f"\r{batch}{values['step']}/{values['steps']} ", end=end, file=sys.stderr, flush=True)
+
+
+def picture_info(files: list[Path], as_json: bool) -> int:
+    """Print what pictures, or workflows, say of how they were made. The exit code is 1 if one of them says nothing."""
+    from webui.exchange import read_document
+    from webui.imaging.files import read_bytes
+
+    infos = [read_document(read_bytes(file)) for file in files]
+    if as_json:
+        rows = [{"file": str(file), **info.plain()} for file, info in zip(files, infos)]
+        print(json.dumps(rows[0] if len(rows) == 1 else rows, indent=1))
+    for file, info in [] if as_json else zip(files, infos):
+        lines = [f"{file}: {info.format}, {info.width}×{info.height}, {info.program or 'no known program'}"]
+        lines += [request_to_infotext(info.request)] if info.request else [f"{n}: {t}" for n, t in info.items.items()]
+        lines += [f"not translated: {entry.name} ({entry.value}): {entry.reason}" for entry in info.left_out]
+        print("\n".join(map(for_terminal, lines)))
+    return 0 if all(info.request is not None for info in infos) else 1
+
+
+def for_terminal(text: str) -> str:
+    """A text from a file without what a terminal would obey or cannot show."""
+    return "".join(c if c in "\n\t" or (c.isprintable() and not c.isspace()) or c == " " else "\ufffd" for c in text)
 
 
 def list_models(paths: Paths, as_json: bool) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from webui.api import adapters, generate, listings, merge
+from webui.api import adapters, generate, listings, merge, picture_info
 from webui.api.context import Context
 from webui.api.door import Door, HostNames
 from webui.api.login import Accounts, Login
@@ -18,6 +18,7 @@ ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     listings.make_router,
     adapters.make_router,
     merge.make_router,
+    picture_info.make_router,
 )
 
 

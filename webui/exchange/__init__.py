@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webui.exchange.comfyui import read_workflow
-from webui.exchange.picture import read_picture
+from webui.exchange.picture import read_document, read_picture
 from webui.exchange.reading import PictureInfo, Reading, Untranslated
 
-__all__ = ["PictureInfo", "Reading", "Untranslated", "read_picture", "read_workflow"]
+__all__ = ["PictureInfo", "Reading", "Untranslated", "read_document", "read_picture", "read_workflow"]

@@ -39,8 +39,8 @@ def parse_object(text: str | None) -> dict[str, Any] | None:
 
 
 def as_text(value: Any) -> str | None:
-    """A text as it is."""
-    return value if isinstance(value, str) else None
+    """A text; halves of surrogate pairs, which JSON can hold and files cannot, become U+FFFD."""
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else None
 
 
 def as_number(value: Any) -> float | None:
@@ -83,7 +83,7 @@ def as_list(value: Any) -> list[Any]:
 
 def shown(value: Any) -> str:
     """A value for people: short, and texts without quotes."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = as_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)) or ""
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 

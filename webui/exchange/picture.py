@@ -8,7 +8,7 @@ from pathlib import Path
 
 from webui.errors import DamagedFile, EmulsionError
 from webui.exchange.comfyui import is_workflow, read_workflow
-from webui.exchange.documents import parse_object
+from webui.exchange.documents import JSON_LIMIT, parse_object
 from webui.exchange.invokeai import read_invokeai
 from webui.exchange.parameters import read_parameters
 from webui.exchange.programs import (
@@ -24,8 +24,10 @@ from webui.exchange.programs import (
 from webui.exchange.reading import PictureInfo, Reading, Untranslated
 from webui.exchange.stealth import read_hidden_text
 from webui.imaging.files import load_picture, read_bytes
-from webui.imaging.metadata import read_metadata
+from webui.imaging.metadata import PARAMETERS, read_metadata
+from webui.infotext import read_infotext
 
+TEXT_LIMIT = 4 * JSON_LIMIT  # bytes of a file that is a text
 HIDDEN = "hidden text"  # the name under which text in the pixels is reported
 _EXIF_PREFIX = re.compile(r"\s*(prompt|workflow)\s*:\s*(?=\{)", re.IGNORECASE)
 
@@ -53,6 +55,31 @@ def read_picture(source: Path | bytes) -> PictureInfo:
     request = found.reading.request if found.reading else None
     left_out = found.reading.left_out if found.reading else ()
     return PictureInfo(found.program, found.text, request, left_out, items, *size, metadata.format)
+
+
+def read_document(data: bytes) -> PictureInfo:
+    """What was dropped on the page: a picture, a workflow as JSON, or a text in A1111's form; the latter two have no
+    size and the formats "JSON" and "TEXT". Raises as `read_picture` and `read_workflow` do."""
+    text = _text(data)
+    if text is None:
+        return read_picture(data)
+    if text.startswith("{"):
+        reading = read_workflow(text)
+        return PictureInfo("ComfyUI", text, reading.request, reading.left_out, {}, 0, 0, "JSON")
+    found = read_parameters({PARAMETERS: text}) if read_infotext(text).fields else None
+    if found is None or found.reading is None:
+        return read_picture(data)  # which says what is wrong with it
+    return PictureInfo(found.program, text, found.reading.request, found.reading.left_out, {}, 0, 0, "TEXT")
+
+
+def _text(data: bytes) -> str | None:
+    """The text that a file is, or None for a picture."""
+    if len(data) > TEXT_LIMIT or b"\0" in data[:1000]:
+        return None
+    try:
+        return data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        return None
 
 
 def _read(items: Items, size: tuple[int, int]) -> Found | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,10 @@ class PictureInfo:
     width: int
     height: int
     format: str
+
+    def plain(self) -> dict[str, Any]:
+        """All of it as JSON-able values."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class Draft:
 
     def leave_out(self, name: str, value: Any, reason: str = NO_PLACE) -> None:
         """List something that the request does not say."""
-        self.left_out.append(Untranslated(name, shown(value), reason))
+        self.left_out.append(Untranslated(shown(name), shown(value), reason))
 
     def put_all(self, data: Mapping[str, Any], attributes: Mapping[str, str], silent: Iterable[str] = ()) -> None:
         """Put what the table knows, list the rest; `silent` keys say nothing about the picture, nor do empty values."""

@@ -32,7 +32,7 @@ class Walk:
         self.use(node)
         values = {name: self.graph.value(node, name) for name in (node.inputs if names is None else names)}
         told = ", ".join(f"{name}: {shown(value)}" for name, value in values.items() if value is not None)
-        entry = Untranslated(f"{node.type} #{node.id}", shown(told), reason)
+        entry = Untranslated(shown(f"{node.type} #{node.id}"), shown(told), shown(reason))
         if entry not in self.left_out and len(self.left_out) < LISTED:
             self.left_out.append(entry)
 
