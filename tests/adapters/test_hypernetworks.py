@@ -49,6 +49,50 @@ def test_every_known_activation_is_tested():
     assert set(ACTIVATIONS) - set(NAMED) <= {"hardswish"}
 
 
+# What torch calls an activation but a hypernetwork cannot be built with: they need arguments, change the width, or
+# mix the pictures of a batch, so that one would depend on its neighbours.
+IMPOSSIBLE = {"glu", "multiheadattention", "threshold", "softmax", "softmax2d", "softmin", "logsoftmax"}
+
+
+def test_every_activation_of_torch_is_known_or_refused_by_name(tmp_path):
+    assert set(NAMED) - set(ACTIVATIONS) - {"prelu"} == IMPOSSIBLE
+    for name in sorted(IMPOSSIBLE):
+        write_hypernetwork(tmp_path / "a.pt", (8,), {"activation_func": name})
+        with pytest.raises(UnknownModel, match=rf"a\.pt has the activation '{name}'"):
+            read_hypernetwork(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("said", [None, "linear", "Linear", ""])
+def test_no_activation_is_written_in_several_ways(tmp_path, said):
+    networks = write_hypernetwork(tmp_path / "a.pt", (8,), {"activation_func": said})
+    outcome(tmp_path / "a.pt", networks, torch.randn(2, 5, 8))
+
+
+@pytest.mark.parametrize("dropout", [(0, 0.3, 0.3), (0, 0.05, 0.1), (0, 0, 0.3)])
+def test_dropout_of_the_last_layer_and_facts_about_training_change_nothing(tmp_path, dropout):
+    said = {"use_dropout": True, "last_layer_dropout": True, "dropout_structure": list(dropout)}
+    said |= {"weight_initialization": "XavierNormal", "optional_info": "x", "activation_func": "tanh"}
+    options = {"activation": nn.Tanh, "norm": True, "activate_output": False, "dropout": dropout}
+    networks = write_hypernetwork(tmp_path / "a.pt", (8, 16), said, **options)
+    for width in (8, 16):
+        outcome(tmp_path / "a.pt", networks, torch.randn(2, 5, width))
+
+
+def test_several_act_one_after_the_other(tmp_path):
+    first, second = (write_hypernetwork(tmp_path / f"{name}.pt", (8,), structure=(1, 2, 1)) for name in "ab")
+    torch.manual_seed(2)
+    for parameter in second[8][0].parameters():
+        nn.init.normal_(parameter)
+    torch.save({8: tuple(state(network) for network in second[8])}, tmp_path / "b.pt")
+    place = torch.device("cpu"), torch.float32
+    one, two = (read_hypernetwork(tmp_path / f"{name}.pt").hooks(0.5, *place) for name in "ab")
+    x = torch.randn(1, 3, 8)
+    with torch.no_grad():
+        between = x + 0.5 * first[8][0](x)
+        wanted = between + 0.5 * second[8][0](between)
+    torch.testing.assert_close((one + two).run_sources(SITE, x, x)[0], wanted)
+
+
 def test_old_files_call_their_layers_otherwise_and_activate_their_output_unsaid(tmp_path):
     torch.manual_seed(1)
     pair = sequential(8), sequential(8)
@@ -88,6 +132,15 @@ def test_other_files_and_unknown_activations_are_refused(tmp_path):
     write_hypernetwork(tmp_path / "b.pt", (8,), {"activation_func": "sorcery"})
     with pytest.raises(UnknownModel, match="sorcery"):
         read_hypernetwork(tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_no_numbers_are_refused(tmp_path, value):
+    networks = {8: (sequential(8), sequential(8))}
+    networks[8][1][0].weight.data[1, 1] = value
+    torch.save({8: tuple(state(network) for network in networks[8])}, tmp_path / "a.pt")
+    with pytest.raises(DamagedFile, match=r"a\.pt is damaged: 8\.1\.linear\.0\.weight"):
+        read_hypernetwork(tmp_path / "a.pt")
 
 
 def test_layers_that_do_not_follow_each_other_are_refused(tmp_path):

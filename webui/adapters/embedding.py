@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from webui.adapters.embedding_picture import CONTAINER, is_picture, picture_header, read_picture
-from webui.adapters.roles import BUNDLED
+from webui.adapters.roles import BUNDLED, group_by_layer, is_hypernetwork, looks_like_weights
 from webui.errors import DamagedFile, IncompatibleModel, UnknownModel
 from webui.weights.header import read_header
 from webui.weights.tensors import FLOAT_DTYPES, Header
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PAIR = ("clip_l", "clip_g")  # XL's two text encoders, in order
 MOST_VECTORS = 75  # what a chunk of a prompt holds
-MOST_TENSORS = 16  # of an embedding file; LoRAs and networks have hundreds, some of which would fit by their width
+MOST_TENSORS = 16  # of an embedding file; networks have hundreds, some of which would fit by their width
 
 
 def embedding_header(path: Path) -> Header:
@@ -50,8 +50,8 @@ def vector_tensors(header: Header, encoders: int, width: int, bundle: str = "") 
     """
     found = _candidates(header, bundle)
     name = bundle or header.path.stem
-    if not found or (not bundle and len(header.tensors) > MOST_TENSORS):
-        held = f"{len(header.tensors)} tensors" if found else "no vectors"
+    if not found or (not bundle and _is_something_else(header)):
+        held = f"{len(header.tensors)} tensors of something else" if found else "no vectors"
         raise UnknownModel(f"The embedding {name} holds {held}.", "One tensor [vectors, width] an encoder was wanted.")
     chosen = _chosen(found, encoders, width)
     if chosen is None:
@@ -91,6 +91,12 @@ def read_vectors(header: Header, tensors: Sequence[str]) -> tuple[Tensor, ...]:
         if not bool(vectors.isfinite().all()):
             raise DamagedFile(f"{header.path.name} is damaged: {name} holds values that are no numbers.")
     return tuple(torch.atleast_2d(vectors) for vectors in found)
+
+
+def _is_something_else(header: Header) -> bool:
+    """Whether the tensors are a network's, a LoRA's or a hypernetwork's; some of them may have the width of vectors."""
+    names = header.tensors
+    return len(names) > MOST_TENSORS or looks_like_weights(group_by_layer(names)[0]) or is_hypernetwork(names)
 
 
 def _candidates(header: Header, bundle: str) -> dict[str, tuple[int, int]]:

@@ -119,7 +119,7 @@ def read_hypernetwork(path: Path, name: str = "") -> Hypernetwork:
     """Read a hypernetwork file.
 
     Raises UnknownModel for a file of another kind or with an activation that is not known, DamagedFile for layers
-    that do not follow each other, and what reading raises.
+    that do not follow each other or values that are no numbers, and what reading raises.
     """
     with open_weights(path) as weights:
         header = weights.header
@@ -132,9 +132,10 @@ def read_hypernetwork(path: Path, name: str = "") -> Hypernetwork:
                 continue
             width, which, layer, old, leaf = match.groups()
             number = int(layer) if layer else int(old) - 1
-            found.setdefault(int(width), {}).setdefault(int(which), {}).setdefault(number, {})[leaf] = weights.tensor(
-                full
-            )
+            tensor = weights.tensor(full)
+            if not bool(tensor.float().isfinite().all()):
+                raise DamagedFile(f"{path.name} is damaged: {full} holds values that are no numbers.")
+            found.setdefault(int(width), {}).setdefault(int(which), {}).setdefault(number, {})[leaf] = tensor
     activation, activate_output = _activation(header)
     pairs = {}
     for width, both in found.items():

@@ -26,7 +26,7 @@ KIND_ROLES: Mapping[str, tuple[set[str], ...]] = {  # kind of weight update -> s
 }
 BIAS_ROLES = ("diff_b", "b_norm", "up_bias")
 # width of context, keys (0) or values (1), number of the layer, the same as old files write it, parameter
-HYPERNETWORK_NAME = re.compile(r"(\d+)\.([01])\.(?:linear\.(\d+)|linear([12]))\.(weight|bias)")
+HYPERNETWORK_NAME = re.compile(r"(\d{1,6})\.([01])\.(?:linear\.(\d{1,6})|linear([12]))\.(weight|bias)")
 
 
 def _suffixes() -> dict[str, str]:

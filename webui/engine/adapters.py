@@ -175,6 +175,11 @@ class Adapters:
         return self._hooks
 
     @property
+    def in_use(self) -> tuple[str, ...]:
+        """Names of what is attached."""
+        return tuple(dict.fromkeys(use.name for use in self._uses))
+
+    @property
     def text_key(self) -> tuple[tuple[str, ...], ...]:
         """Changes whenever the text encoders encode otherwise."""
         return self._now[1:]

@@ -200,10 +200,13 @@ class Session:
         A VAE whose half precision overflows is run again in float32. Raises EmulsionError when that does not help.
         """
         if not bool(torch.isfinite(latents).all()):
+            used = self.adapters.in_use
             raise EmulsionError(
                 "The network returned numbers that are not finite.",
-                "",
-                "Try --precision float32; if that fails too, the checkpoint is damaged.",
+                f"In use: {', '.join(used)}." if used else "",
+                f"Leave {'it' if len(used) == 1 else 'them'} out one by one: a file may be damaged."
+                if used
+                else "Try --precision float32; if that fails too, the checkpoint is damaged.",
             )
         picture = self._decode(self.model.vae, latents, lean)
         if not bool(torch.isfinite(picture).all()) and self.model.vae.dtype != torch.float32:
