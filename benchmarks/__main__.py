@@ -14,10 +14,12 @@ from pathlib import Path
 
 import torch
 
+import benchmarks.adapters
 import benchmarks.engine
 import benchmarks.network
 import benchmarks.sampling
-import benchmarks.start  # noqa: F401  (importing registers)
+import benchmarks.start
+import benchmarks.upscaling  # noqa: F401  (importing registers)
 from benchmarks.registry import BENCHMARKS, Row, Setting
 
 
