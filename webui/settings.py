@@ -15,12 +15,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from webui.errors import InvalidRequest, SettingsError
-from webui.paths import Paths
+from webui.paths import MODEL_FOLDERS, Paths
 from webui.registry import Registry
 from webui.settings_list import DECLARED
 
@@ -41,6 +41,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     spellings: Mapping[str, str] = field(default_factory=dict)  # A1111's value -> ours, where they differ
     alias: str | None = None  # A1111's option name
+    by_hand: bool = False  # it can be changed in the settings file only: whoever reaches the page may change the others
 
     @property
     def label_key(self) -> str:
@@ -225,6 +226,12 @@ class SettingsStore:
         """Check all changes, write the file, then take them over: all of them or none. Raises SettingsError."""
         with self._lock:
             changed = self._settings.changed(changes)
+            for name in map(find_setting, changes):
+                if name.by_hand and changed[name.name] != self._settings[name.name]:
+                    raise SettingsError(
+                        f"{name.name} can be changed in {changed.paths.settings_file.name} only.",
+                        remedy="Stop the program, edit the file in the data folder, and start again.",
+                    )
             self._write(changed)
             self._settings = changed
             return changed
@@ -255,7 +262,18 @@ class SettingsStore:
                 settings = settings.changed({name: value})
             except SettingsError as error:
                 self.problem = f"A setting in {file} does not fit and its default is used: {error}"
-        return settings
+        return self._with_folders(settings)
+
+    def _with_folders(self, settings: Settings) -> Settings:
+        """The settings with the model folders that they name, after those of the command line."""
+        extra = dict(settings.paths.extra)
+        for kind, text in settings["model_folders"].items():
+            if kind not in MODEL_FOLDERS:
+                self.problem = f"model_folders names {kind!r}. Known: {', '.join(MODEL_FOLDERS)}."
+                continue
+            named = (Path(folder).expanduser() for folder in text.split(os.pathsep) if folder.strip())
+            extra[kind] = (*extra.get(kind, ()), *named)
+        return Settings(replace(settings.paths, extra=extra), settings.values)
 
     def _keep_aside(self, file: Path) -> None:
         aside = file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")

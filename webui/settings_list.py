@@ -34,6 +34,8 @@ DECLARED: tuple[Row, ...] = (
     _row("checkpoint", "str", "", "model", "sd_model_checkpoint"),
     _row("vae", "str", "Automatic", "model", "sd_vae"),
     _row("vae_choices", "map", {}, "model"),  # title of a checkpoint -> name of the VAE that Automatic means with it
+    # kind of model (paths.MODEL_FOLDERS) -> further folders, with ":" (on Windows ";") between
+    _row("model_folders", "map", {}, "model", by_hand=True),
     _row("clip_skip", "int", 1, "model", "CLIP_stop_at_last_layers", **_between(1, 12)),
     _row("checkpoints_kept", "int", 1, "model", "sd_checkpoints_limit", **_between(1, 10)),
     # prompts

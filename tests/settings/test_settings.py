@@ -245,3 +245,26 @@ def test_options_that_are_not_known_here_are_named_not_lost() -> None:
 def test_quick_settings_leave_out_what_is_not_there() -> None:
     settings = Settings().changed({"quicksettings_list": ["sd_vae", "no_such", "clip_skip"]})
     assert [setting.name for setting in quick_settings(settings)] == ["vae", "clip_skip"]
+
+
+def test_the_settings_file_may_name_further_model_folders(tmp_path: Path) -> None:
+    paths = Paths(data=tmp_path / "data", models=tmp_path / "models", extra={"loras": (tmp_path / "first",)})
+    folders = [tmp_path / name for name in ("first", "mine", "more")]
+    for folder in folders:
+        folder.mkdir()
+    paths.data.mkdir()
+    named = {"loras": os.pathsep.join(map(str, folders[1:])), "shoes": "/"}
+    paths.settings_file.write_text(json.dumps({"version": 1, "values": {"model_folders": named}}))
+    store = SettingsStore(paths)
+    assert store.settings.paths.folders("loras") == tuple(folders)
+    assert "shoes" in (store.problem or "")
+    assert store.change({"clip_skip": 2}).paths.folders("loras") == tuple(folders)
+
+
+def test_model_folders_cannot_be_changed_by_whoever_reaches_the_page(tmp_path: Path) -> None:
+    store = SettingsStore(Paths(data=tmp_path))
+    with pytest.raises(SettingsError, match="only"):
+        store.change({"model_folders": {"loras": "/etc"}, "clip_skip": 2})
+    assert store.settings["clip_skip"] == 1
+    store.change({"model_folders": {}, "clip_skip": 2})  # clients send all settings back
+    assert store.settings["clip_skip"] == 2
