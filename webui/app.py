@@ -23,6 +23,7 @@ from webui.engine.extensions import DIRECTIVES, ROUTES, TABS, Extensions, load_e
 from webui.environment import NO_TELEMETRY
 from webui.errors import EmulsionError, InvalidRequest
 from webui.extend import Registries
+from webui.library.history import History
 from webui.paths import StartOptions
 from webui.ports import choose_port
 from webui.registry import Registry
@@ -30,6 +31,7 @@ from webui.settings import Settings, SettingsStore
 from webui.upscalers.builtin import UPSCALERS
 from webui.upscalers.restorers import RESTORERS
 from webui.workers.plain import WorkerSettings, to_plain
+from webui.workers.recorder import Recorder
 from webui.workers.service import ENGINE, JobService
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class House:
     catalogue: Catalogue
     service: JobService
     extensions: Extensions
+    recorder: Recorder
 
     def for_worker(self, settings: Settings) -> dict[str, Any]:
         """Settings in the form that a worker is given."""
@@ -82,6 +85,7 @@ def serve(options: StartOptions, engine: str = ENGINE) -> int:
             print("\nStopping …", flush=True)
         finally:
             house.catalogue.library.close()
+            house.recorder.close()
             house.service.stop(STOP_SECONDS)
             listener.close()
     return 0
@@ -97,8 +101,9 @@ def open_house(options: StartOptions, engine: str = ENGINE) -> House:
     folders = (options.paths.program / "extensions",) if options.extensions else ()
     settings = store.settings
     plain = to_plain(WorkerSettings(settings, options.device, options.precision, options.extensions))
-    service = JobService(plain, options.paths.data, engine, settings["queue_limit"], catalogue, folders)
-    return House(options, store, catalogue, service, _extensions(folders))
+    history = History(options.paths.data / "history.sqlite", [options.paths.outputs])
+    service = JobService(plain, options.paths.data, engine, settings["queue_limit"], catalogue, folders, history)
+    return House(options, store, catalogue, service, _extensions(folders), Recorder(service, history))
 
 
 def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
@@ -239,6 +244,7 @@ def _welcome(house: House, hosts: HostNames, made_up: tuple[str, str] | None) ->
         webbrowser.open(address)
     if options.share:
         _share(options, hosts)
+    house.recorder.start()
     house.catalogue.library.start(lambda: house.service.status().worker != "idle")
     _preload(house)
 

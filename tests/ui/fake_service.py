@@ -80,6 +80,7 @@ class FakeService:
         self.folder, self.step_seconds = folder, step_seconds
         self.catalogue = catalogue or FakeCatalogue()
         self.blobs = Blobs(folder / "blobs")
+        self.history = None
         self.submitted: list[GenerationRequest] = []
         self._views: dict[str, JobView] = {}
         self._wishes: dict[str, set[str]] = {}

@@ -19,7 +19,7 @@ SOURCES = [*UI.glob("*.py"), *(UI / "assets").glob("*.js"), *(UI / "assets").glo
 GROUPS = {key.split(".")[0] for key in TEXTS["en"]}
 # A key stands in the code as a whole string; computed ones are listed below.
 KEY = re.compile(rf"""["'`]((?:{"|".join(sorted(GROUPS))})\.[a-z0-9_.]*[a-z0-9_])["'`]""")
-FILES = {file.name for file in (UI / "assets").glob("*.html")}
+FILES = {file.name for file in (UI / "assets").iterdir()}
 HIDDEN = ("mode", "source_image", "source_mask")  # fields that only the scripts fill
 COMPUTED = {
     *(f"field.{name}.{part}" for name in NAMES if name not in HIDDEN for part in ("label", "info")),

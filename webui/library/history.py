@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from webui.errors import EmulsionError, NotFound
-from webui.imaging.metadata import read_metadata
 from webui.infotext_format import read_infotext
 from webui.library.database import Database, Schema
 from webui.settings import write_atomically
@@ -213,6 +212,8 @@ class History:
         self.database.write([("DELETE FROM pictures WHERE id = ?", (one,)) for one in picture_ids])
 
     def _row(self, path: Path) -> dict[str, Any] | None:
+        from webui.imaging.metadata import read_metadata  # brings Pillow, which the start can do without
+
         try:
             stat = path.stat()
         except OSError:

@@ -22,6 +22,7 @@ from webui.errors import InvalidRequest, NotFound
 from webui.text.chunks import count_tokens
 from webui.text.tokenizers import clip_tokenizer
 from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, read_json
+from webui.ui.history_routes import history_routes
 from webui.ui.library_routes import library_routes
 from webui.workers.service import JobService
 from webui.workers.views import JobView
@@ -46,6 +47,7 @@ def page_routes(service: JobService) -> list[Route]:
         Route(f"{PREFIX}/tokens", answered(functools.partial(_tokens, service)), methods=["POST"]),
         Route(f"{PREFIX}/settings", answered(_settings), methods=["POST"]),
         *library_routes(service),
+        *history_routes(service),
     ]
 
 

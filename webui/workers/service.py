@@ -10,6 +10,7 @@ from typing import Any
 
 from webui.engine.catalogue import Catalogue, CheckpointFile
 from webui.errors import InvalidRequest, WorkerLost
+from webui.library.history import History
 from webui.request import GenerationRequest, check
 from webui.workers.blobs import Blobs
 from webui.workers.changes import Changes
@@ -27,8 +28,8 @@ class JobService:
 
     `settings` is plain data that the worker's engine understands; `folder` holds the queue and unsaved pictures;
     `engine` names what the worker runs ("package.module:function", see `worker.Engine`); `catalogue` lists the files
-    for `checkpoints`; `extensions` are folders whose files may add names. Raises FileError when the folder cannot
-    be written.
+    for `checkpoints`, `history` the finished pictures; `extensions` are folders whose files may add names. Raises
+    FileError when the folder cannot be written.
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class JobService:
         limit: int = 100,
         catalogue: Catalogue | None = None,
         extensions: tuple[Path, ...] = (),
+        history: History | None = None,
     ):
-        self.catalogue = catalogue
+        self.catalogue, self.history = catalogue, history
         path, self._claim = claim(folder)
         self._queue = JobQueue(path, limit)
         self._changes = Changes()

@@ -1,0 +1,60 @@
+"""Finished pictures come into the history by themselves."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from webui.library.history import History
+from webui.request import GenerationRequest, Pass
+from webui.workers import recorder
+from webui.workers.recorder import Recorder
+from webui.workers.service import JobService
+
+
+@pytest.fixture
+def history(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder, "PATIENCE", 0.0)
+    return History(tmp_path / "data" / "history.sqlite", [tmp_path / "outputs"])
+
+
+@pytest.fixture
+def service(tmp_path, history):
+    outputs = {"outputs": str(tmp_path / "outputs")}
+    service = JobService(outputs, tmp_path / "data", "tests.workers.fake_engine:engine", history=history)
+    service.start()
+    keeper = Recorder(service, history)
+    keeper.start()
+    yield service
+    keeper.close()
+    service.stop(2)
+
+
+def make(service: JobService, **changes) -> None:
+    passes = (Pass(width=64, height=64, steps=1),)
+    service.wait(service.submit(GenerationRequest(prompt="an apple", passes=passes, seed=3, **changes)), 20)
+
+
+def recorded(history: History, count: int) -> list[str]:
+    end = time.monotonic() + 20
+    while history.count() < count and time.monotonic() < end:
+        time.sleep(0.01)
+    return [picture["seed"] for picture in history.page().pictures]
+
+
+def test_saved_pictures_are_recorded_and_others_not(service, history):
+    make(service, save=False)
+    make(service, batch_size=2)
+    assert sorted(recorded(history, 2)) == ["3", "4"]
+    assert {picture["infotext"].split("\n")[0] for picture in history.page().pictures} == {"an apple"}
+
+
+def test_pictures_that_lay_there_before_are_found_at_the_start(service, history, tmp_path):
+    make(service)
+    recorded(history, 1)
+    again = History(None, [tmp_path / "outputs"])
+    keeper = Recorder(service, again)
+    keeper.start()
+    assert recorded(again, 1) == ["3"]
+    keeper.close()

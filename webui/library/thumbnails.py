@@ -1,0 +1,50 @@
+"""Small copies of finished pictures, made once and kept in the data folder."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from webui.errors import FileError
+from webui.imaging.files import DAMAGE, load_picture
+from webui.library.history import History
+from webui.settings import write_atomically
+
+SIDE = 384  # pixels of the longest side: twice what a tile shows, for dense screens
+QUALITY = 80
+MEDIA_TYPE = "image/webp"
+
+
+def thumbnail(history: History, picture_id: str) -> bytes:
+    """A small WebP of a picture. Raises NotFound, and DamagedFile or UnsafeFile for one that cannot be shown."""
+    kept = _place(history, picture_id, history.picture(picture_id)["modified"])
+    if kept is not None and kept.is_file():
+        return kept.read_bytes()
+    data = _small(history.path(picture_id))
+    if kept is not None:
+        with contextlib.suppress(OSError):  # a full disk: it is made again next time
+            for former in kept.parent.glob(f"{picture_id}-*.webp"):
+                former.unlink(missing_ok=True)
+            write_atomically(kept, data)
+    return data
+
+
+def _place(history: History, picture_id: str, modified: int) -> Path | None:
+    file = history.database.path
+    if file is None:
+        return None
+    return file.parent / "history-previews" / picture_id[:2] / f"{picture_id}-{modified:x}.webp"
+
+
+def _small(path: Path) -> bytes:
+    try:
+        image = load_picture(path)
+        image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        stream = io.BytesIO()
+        image.convert("RGB").save(stream, "WEBP", quality=QUALITY)
+    except DAMAGE as error:
+        raise FileError(f"A small copy of {path.name} cannot be made: {error}.") from None
+    return stream.getvalue()
