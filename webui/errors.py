@@ -56,6 +56,12 @@ class IncompatibleModel(FileError):
     """Two files that do not belong together, such as an SD 1 VAE and an SDXL checkpoint."""
 
 
+class DownloadFailed(EmulsionError):
+    """A file that could not be fetched: the server, the line, or what came is not what was wanted."""
+
+    status = 502
+
+
 class OutOfMemory(EmulsionError):
     """The job did not fit, even in the leaner mode."""
 

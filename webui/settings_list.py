@@ -90,5 +90,6 @@ DECLARED: tuple[Row, ...] = (
     _row("queue_limit", "int", 64, "queue", **_between(1, 10_000)),
     _row("queue_limit_per_client", "int", 16, "queue", **_between(1, 10_000)),
     _row("fetch_urls", "bool", False, "http", "api_enable_requests"),
+    _row("hub_endpoint", "str", "", "http"),  # empty: HF_ENDPOINT, or the Hugging Face Hub
     _row("refuse_local_urls", "bool", True, "http", "api_forbid_local_requests"),
 )

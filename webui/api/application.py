@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from webui.api import adapters, generate, listings, merge, picture_info
+from webui.api import adapters, downloads, generate, listings, merge, picture_info
 from webui.api.context import Context
 from webui.api.door import Door, HostNames
 from webui.api.login import Accounts, Login
@@ -17,6 +17,7 @@ ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     generate.make_router,
     listings.make_router,
     adapters.make_router,
+    downloads.make_router,
     merge.make_router,
     picture_info.make_router,
 )

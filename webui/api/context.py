@@ -30,6 +30,7 @@ class Context:
         """Check and keep changes, and tell the worker. Raises SettingsError."""
         settings = self.store.change(changes)
         self.catalogue.default = settings["checkpoint"]
+        self.catalogue.vae_choices = settings["vae_choices"]
         self.service.change_settings(self.for_worker(settings))
         return settings
 

@@ -27,6 +27,7 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")
 PRIVATE = "Addresses of this machine and of private networks can be asked from this machine itself only."
 
 Tokens = Callable[[str], str | None]  # host name -> what proves who the user is there
+Asked = tuple[http.client.HTTPConnection, http.client.HTTPResponse]
 
 
 @dataclass
@@ -43,6 +44,7 @@ class Answer:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.response.close()
         self.connection.close()
 
     def header(self, name: str) -> str:
@@ -67,12 +69,13 @@ def open_url(
         parts = split_url(url)
         addresses, inside = _resolve(parts, private)
         private = private and inside
-        answer = _ask(parts, addresses, {**(headers or {}), **_proof(parts, tokens)})
-        said = {**said, **{name.lower(): value for name, value in answer.getheaders()}}
-        if answer.status not in (301, 302, 303, 307, 308) or not answer.getheader("Location"):
-            return Answer(url, answer.status, said, answer, answer.connection)
-        answer.connection.close()
-        target = urljoin(url, answer.getheader("Location") or "")
+        connection, response = _ask(parts, addresses, {**(headers or {}), **_proof(parts, tokens)})
+        said = {**said, **{name.lower(): value for name, value in response.getheaders()}}
+        answer = Answer(url, response.status, said, response, connection)
+        if response.status not in (301, 302, 303, 307, 308) or not answer.header("Location"):
+            return answer
+        with answer:
+            target = _joined(url, answer.header("Location"))
         if parts.scheme == "https" and urlsplit(target).scheme != "https":
             raise DownloadFailed(f"{parts.hostname} leads from https to {shown(target)}.", "https was wanted.")
         url = target
@@ -89,6 +92,13 @@ def split_url(url: str) -> SplitResult:
     if not sound or any(ord(letter) <= 32 or ord(letter) == 127 for letter in url):
         raise InvalidRequest(f"{shown(url)} is no address of a file.", "It must begin with https:// or http://.")
     return parts
+
+
+def _joined(url: str, target: str) -> str:
+    try:
+        return urljoin(url, target)
+    except ValueError:
+        raise DownloadFailed(f"{shown(url)} leads to {shown(target)}, which is no address.") from None
 
 
 def shown(url: str) -> str:
@@ -137,7 +147,7 @@ def _proof(parts: SplitResult, tokens: Tokens) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def _ask(parts: SplitResult, addresses: list[str], headers: Mapping[str, str]) -> http.client.HTTPResponse:
+def _ask(parts: SplitResult, addresses: list[str], headers: Mapping[str, str]) -> Asked:
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
     proxy = _proxy(parts)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -150,7 +160,9 @@ def _ask(parts: SplitResult, addresses: list[str], headers: Mapping[str, str]) -
     else:
         entry = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         if entry.scheme != "http" or not entry.hostname:
-            raise DownloadFailed(f"The proxy {shown(proxy)} cannot be used.", "One that begins with http:// was wanted.")
+            raise DownloadFailed(
+                f"The proxy {shown(proxy)} cannot be used.", "One that begins with http:// was wanted."
+            )
         connection = _connection(parts.scheme, entry.hostname, entry.port or 8080)
         proof = _proof(entry, lambda host: None)
         own = {"Proxy-Authorization": proof["Authorization"]} if proof else {}
@@ -160,12 +172,10 @@ def _ask(parts: SplitResult, addresses: list[str], headers: Mapping[str, str]) -
             target, headers = f"http://{parts.netloc.rpartition('@')[2]}{target}", {**headers, **own}
     try:
         connection.request("GET", target, headers=dict(headers))
-        response = connection.getresponse()
+        return connection, connection.getresponse()
     except BaseException:
         connection.close()
         raise
-    response.connection = connection  # type: ignore[attr-defined]
-    return response
 
 
 def _quoted(letter: str) -> str:

@@ -1,8 +1,8 @@
 """What people type to have a model fetched: an address, or an id of a model hub.
 
 Ids: `owner/name`, `owner/name/path/file.safetensors`, both with `@revision` behind. The protocol is the Hugging Face
-Hub's, which its mirrors speak too: `/api/models/{id}/revision/{revision}` lists files, `/{id}/resolve/{revision}/{file}`
-gives one, with the SHA-256 of large files in `X-Linked-Etag`.
+Hub's, which its mirrors speak too: `/api/models/{id}/revision/{revision}` lists files,
+`/{id}/resolve/{revision}/{file}` gives one, with the SHA-256 of large files in `X-Linked-Etag`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from urllib.parse import quote, unquote, urlsplit
 
 from webui.errors import DownloadFailed, InvalidRequest, NotFound
 from webui.library.connection import Answer, shown, split_url
+from webui.library.files import SUFFIXES
 
 HUB = "https://huggingface.co"
 HUB_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 HUB_ID = re.compile(r"(?:hf:)?([\w.-]+/[\w.-]+)((?:/[^/@\s][^/@]*)*)(?:@([^\s@]+))?")
 HUB_PAGE = re.compile(r"/([\w.-]+/[\w.-]+)/(?:blob|resolve)/([^/]+)/(.+)")
-MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 LISTING_BYTES = 16 << 20
 SHOWN = 12  # files of a repository in a message
 
@@ -112,7 +112,7 @@ def _only_file(endpoint: str, repository: str, revision: str, open_one: Open) ->
         names = [str(entry["rfilename"]) for entry in json.loads(data)["siblings"]]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise DownloadFailed(f"{shown(endpoint)} does not answer as a model hub does.") from None
-    files = [name for name in names if name.lower().endswith(MODEL_SUFFIXES)]
+    files = [name for name in names if name.lower().endswith(SUFFIXES)]
     top = [name for name in files if "/" not in name]
     for some in ([name for name in top if name.lower().endswith(".safetensors")], top, files):
         if len(some) == 1:
