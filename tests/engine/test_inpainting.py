@@ -21,7 +21,6 @@ from webui.paths import Paths
 from webui.request import Inpaint, Outpaint, SoftInpaint
 from webui.settings import Settings
 
-
 MASK = box_mask()
 
 
