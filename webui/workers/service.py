@@ -11,7 +11,9 @@ from typing import Any
 from webui.engine.catalogue import Catalogue, CheckpointFile
 from webui.errors import InvalidRequest, WorkerLost
 from webui.library.history import History
+from webui.paths import Paths
 from webui.request import GenerationRequest, check
+from webui.upscalers.names import names
 from webui.workers.blobs import Blobs
 from webui.workers.changes import Changes
 from webui.workers.dispatcher import Dispatcher
@@ -214,7 +216,8 @@ class JobService:
 
     def upscalers(self) -> list[str]:
         """Names of what enlarges pictures, built in and in the model folders."""
-        return ["Lanczos", "Nearest"]
+        paths = self.catalogue.library.paths if self.catalogue else Paths()
+        return [upscaler.name for upscaler in names(paths) if upscaler.name != "None"]
 
     def samplers(self) -> list[str]:
         """Names of the samplers, in the order to show."""
