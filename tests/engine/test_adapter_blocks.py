@@ -7,6 +7,7 @@ from tests.adapters.files import LAYERS, lora_tensors, write_lora
 from tests.engine.test_adapters import digest, pixels, uses_of
 from webui.engine.adapters import Adapters
 from webui.engine.output import read_request
+from webui.engine.plan import make_plan
 from webui.engine.step_range import ALWAYS, StepRange
 from webui.errors import InvalidRequest
 from webui.extend import JobHooks
@@ -243,6 +244,12 @@ def test_a_lora_that_is_never_on_leaves_the_picture_alone(make, wanted, loras):
     plain = pixels(make(wanted(save=False))[0])
     assert pixels(make(wanted("a red apple<lora:unet:1:start=99>", save=False))[0]) == plain
     assert pixels(make(wanted("a red apple<lora:unet:1:stop=2>", save=False))[0]) != plain
+
+
+@pytest.mark.parametrize(("steps", "told"), [("start=99", True), ("stop=1", True), ("start=3", False), ("stop=2", False)])
+def test_a_lora_that_is_never_on_is_told_of(session, wanted, loras, steps, told):
+    plan = make_plan(wanted(f"a red apple <lora:film:1:{steps}>", steps=4), session.catalogue)
+    assert any("film is on in none of 4 steps" in warning for warning in plan.warnings) == told
 
 
 def test_texts_are_encoded_with_it_whatever_the_steps(make, wanted, loras):

@@ -82,6 +82,12 @@ def misplaced_adapters(negative: str) -> list[str]:
     return [f"{directive.source} works in the positive prompt only and was left out." for directive in found]
 
 
+def idle_adapters(uses: Sequence[AdapterUse], steps: int) -> list[str]:
+    """A note for each adapter that is on in no step of a pass, as it is when it starts behind the last one."""
+    idle = [use for use in uses if steps and not any((step, steps) in use.steps for step in range(steps))]
+    return [f"{use.name} is on in none of {steps} steps." for use in idle]
+
+
 def _weight_use(directive: Directive, catalogue: Catalogue) -> AdapterUse:
     """A1111's rules: name, text encoders' strength, network's (else the same), rank; or by name."""
     unknown = [name for name in directive.named if name not in NAMED]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from webui.engine.adapters import AdapterUse, adapter_uses, misplaced_adapters
+from webui.engine.adapters import AdapterUse, adapter_uses, idle_adapters, misplaced_adapters
 from webui.engine.aesthetic import aesthetic_use
 from webui.engine.catalogue import Catalogue, CheckpointFile, conflicting_hash
 from webui.engine.embeddings import EmbeddingUse, embedding_uses
@@ -161,6 +161,7 @@ def _picture(
     first = passes[0].settings.steps * passes[0].evaluations_per_step
     for number, (step, pair) in enumerate(zip(passes, words, strict=True)):
         prompt, adapters = told[pair]
+        warnings.extend(idle_adapters(adapters, step.steps))
         steps = step.settings.steps * step.evaluations_per_step
         counts = (first, steps) if number else (steps, None)
         positive.append(positive_spans(prompt.positive, *counts))
