@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from webui.errors import EmulsionError, InvalidRequest
+from webui.model_commands import add_download_options, add_merge_options, download_model, merge_models
 from webui.old_flags import OLD_FLAGS
+from webui.pass_options import add_pass_options
 from webui.paths import PROGRAM, Paths, StartOptions, make_paths
 
 PRECISIONS = {"auto": "auto", "autocast": "auto", "full": "float32", "half": "float16"}
@@ -75,11 +77,18 @@ def build_parser() -> argparse.ArgumentParser:
         ("serve", add_serve_options, run_serve, "serve the web page and the HTTP routes (the default)"),
         ("generate", add_generate_options, run_generate, "make pictures without the server"),
         ("extras", add_extras_options, run_extras, "enlarge pictures without the server"),
-        ("models", add_models_options, run_models, "list checkpoints, or inspect one file"),
+        ("models", add_models_options, run_models, "list checkpoints, inspect a file, fetch one, or merge some"),
         ("pictures", add_pictures_options, run_pictures, "say how pictures were made, whichever program made them"),
         ("doctor", add_doctor_options, run_doctor, "report on this installation, in plain words"),
     ):
-        command = commands.add_parser(name, parents=[common], help=about, description=about, allow_abbrev=False)
+        command = commands.add_parser(
+            name,
+            parents=[common],
+            help=about,
+            description=about,
+            allow_abbrev=False,
+            conflict_handler="resolve",  # --precision of a merge is that of the file
+        )
         add(command)
         command.set_defaults(run=run)
     bench = commands.add_parser("bench", help="measure speed and memory", add_help=False, allow_abbrev=False)
@@ -182,6 +191,7 @@ def add_generate_options(parser: argparse.ArgumentParser) -> None:
     request.add_argument("--vae", metavar="NAME")
     request.add_argument("--clip-skip", type=int, metavar="N")
     request.add_argument("--request", metavar="FILE", help="start from a request in JSON; - reads it from the input")
+    add_pass_options(parser)
     out = parser.add_argument_group("output")
     out.add_argument(
         "--out", type=Path, metavar="PATH", help="a folder, or a picture file; default: the outputs folder"
@@ -212,10 +222,13 @@ def add_extras_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_models_options(parser: argparse.ArgumentParser) -> None:
-    """`models`, `models list`, `models inspect FILE`."""
-    parser.add_argument("action", nargs="?", choices=("list", "inspect"), default="list")
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="of inspect: a model file or folder")
+    """`models`, `models list`, `models inspect FILE`, `models download ADDRESS`, `models merge A B`."""
+    actions = ("list", "inspect", "download", "merge")
+    parser.add_argument("action", nargs="?", choices=actions, default="list", metavar="ACTION", help=", ".join(actions))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a file, an address, or checkpoints to merge")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_download_options(parser)
+    add_merge_options(parser)
 
 
 def add_pictures_options(parser: argparse.ArgumentParser) -> None:
@@ -322,14 +335,18 @@ def run_extras(options: argparse.Namespace) -> int:
 
 
 def run_models(options: argparse.Namespace) -> int:
-    """List the checkpoints, or say what one file is."""
+    """List the checkpoints, say what a file is, fetch one, or merge some."""
     from webui.commands import inspect_model, list_models
 
     if options.action == "list":
         return list_models(paths_of(options), options.json)
-    if options.file is None:
-        raise InvalidRequest("No file was named.", "Wanted: models inspect FILE.")
-    return inspect_model(options.file, options.json)
+    if options.action == "download":
+        return download_model(options, paths_of(options))
+    if options.action == "merge":
+        return merge_models(options, paths_of(options))
+    if len(options.names) != 1:
+        raise InvalidRequest(f"{len(options.names)} files were named.", "Wanted: models inspect FILE.")
+    return inspect_model(Path(options.names[0]), options.json)
 
 
 def run_pictures(options: argparse.Namespace) -> int:
