@@ -10,7 +10,14 @@ import pytest
 from tests.house.tree import ROOT, name_of, project_files, python_files, tree_of
 
 FILE_LINES, FUNCTION_LINES = 400, 80
-MAY_PRINT = ("webui/cli.py", "webui/commands.py", "webui/model_commands.py", "webui/app.py", "webui/installer.py", "webui/training/")
+MAY_PRINT = (
+    "webui/cli.py",
+    "webui/commands.py",
+    "webui/model_commands.py",
+    "webui/app.py",
+    "webui/installer.py",
+    "webui/training/",
+)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 SOURCE = python_files("webui", "benchmarks", "launch.py")
 
