@@ -57,6 +57,8 @@ class Catalogue:
         Raises NotFound with the closest names.
         """
         files = self.checkpoints()
+        if not files and self.library.read_pending("checkpoints"):
+            files = self.checkpoints()
         if not files:
             raise NotFound(
                 "There is no checkpoint yet.", "", "Put a .safetensors file into models/ and refresh the list."
@@ -64,11 +66,11 @@ class Catalogue:
         wanted = name or self.default
         if not wanted:
             return next((file for file in files if self.library.paths.starter in file.path.parents), files[0])
-        return self._match(wanted, files, "checkpoint")
+        return self._match(wanted, "checkpoints", "checkpoint")
 
     def find_vae(self, name: str) -> CheckpointFile:
         """The VAE of a name. Raises NotFound with the closest names."""
-        return self._match(name, self.vaes(), "VAE")
+        return self._match(name, "vae", "VAE")
 
     def find_file(self, kind: str, name: str, label: str) -> CheckpointFile:
         """The file of a kind by name, stem, the name that its trainer wrote into it, or hash.
@@ -127,17 +129,24 @@ class Catalogue:
         found: T = self._facts[key]
         return found
 
-    def _match(self, wanted: str, files: Sequence[CheckpointFile], kind: str) -> CheckpointFile:
+    def _match(self, wanted: str, kind: str, label: str) -> CheckpointFile:
         text = wanted.strip()
         bare = BRACKETED_HASH.sub("", text)
         bracket = BRACKETED_HASH.search(text)
-        exact = _named(text, files) or _hashed(bracket.group(1) if bracket else text, files) or _named(bare, files)
-        if exact is not None:
-            return exact
+        digits = bracket.group(1) if bracket else text
+        for effort in (
+            lambda: None,
+            lambda: self.library.read_pending(kind),
+        ):  # what it is may stand in the header only
+            effort()
+            files = self.files(kind)
+            found = _named(text, files) or _hashed(digits, files) or _named(bare, files)
+            if found is not None:
+                return found
         parts = [file for file in files if bare and bare.casefold() in file.title.casefold()]
         if parts:
             return min(parts, key=lambda file: len(file.title))
-        raise _not_found(wanted, bare, files, kind)
+        raise _not_found(wanted, bare, files, label)
 
 
 def open_catalogue(settings: Settings) -> Catalogue:

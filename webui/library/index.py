@@ -29,7 +29,7 @@ from webui.paths import Paths
 log = logging.getLogger(__name__)
 
 ABSENT_DAYS = 180  # that hashes and facts of a vanished file are kept: disks come and go
-BATCH = 50  # files that are read before what was found is written
+BATCH, LONGEST_BATCH = 50, 0.5  # files and seconds of reading before what was found is written
 HEX = re.compile(r"[0-9a-f]{6,64}")
 LISTED = "present AND kind NOT IN ('', 'picture')"  # not those that are just pictures, see recognise.NO_MODEL
 _LOOK = "path, size, modified, beside, root"
@@ -215,13 +215,14 @@ class Library:
 
     def _read(self, rows: Sequence[sqlite3.Row], version: str, go_on: Callable[[], bool]) -> None:
         steps: list[tuple[str, Sequence[Any]]] = []
+        written = time.monotonic()
         for row in rows:
             if not go_on():
                 break
             steps.append(_reading(row, version))
-            if len(steps) >= BATCH:
+            if len(steps) >= BATCH or time.monotonic() - written > LONGEST_BATCH:
                 self._write(steps)
-                steps = []
+                steps, written = [], time.monotonic()
         self._write(steps)
 
     # Hashes -----------------------------------------------------------------------------------------------------
@@ -307,7 +308,10 @@ def _presumed(one: Found) -> str:
     """What a file is taken for until its header has been read."""
     if is_picture(one.path):
         return ""  # most are just pictures
-    return "vae" if stem_of(one.name).lower().endswith(".vae") else one.place
+    stem = stem_of(one.name).lower()
+    if stem.endswith(".vae"):
+        return "vae"
+    return "preview_decoders" if stem.endswith("_preview") and one.place == "checkpoints" else one.place
 
 
 def _insert(one: Found) -> tuple[str, Sequence[Any]]:
