@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,19 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     yield open_
     for context in contexts:
         context.close()
+    assert troubles == []
+
+
+@pytest.fixture
+def open_canvas(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens the canvas alone in a fresh profile; there too must be no error and no request to another host."""
+    from tests.browser.canvas_page import canvas_in
+
+    troubles: list[str] = []
+    with ExitStack() as stack:
+        yield lambda width=900, height=800, **options: stack.enter_context(
+            canvas_in(browser, troubles, width, height, **options)
+        )
     assert troubles == []
 
 

@@ -12,9 +12,11 @@ from webui.ui.fields import NAMES
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (  # in the order of their needs
-    *("core.js", "tabs.js", "tasks.js", "jobs.js", "pictures.js", "prompt.js", "settings.js", "studio.js", "keys.js"),
+    *("core.js", "tabs.js", "tasks.js", "jobs.js", "pictures.js", "prompt.js", "settings.js"),
+    *("canvas_paint.js", "canvas_files.js", "canvas.js", "canvas_view.js", "canvas_tools.js", "canvas_bar.js"),
+    *("studio.js", "keys.js"),
 )
-STYLES = ("style.css",)
+STYLES = ("style.css", "canvas.css")
 # Fields whose values the scripts change before they are sent.
 FILLED_BY_SCRIPTS = ("mode", "source_image", "source_mask", "width", "height", "seed", "count", "batch_size")
 

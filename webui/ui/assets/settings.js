@@ -83,7 +83,7 @@
   let cover = null;
 
   // Fields of other tabs that take files themselves are left alone.
-  const forOthers = (event) => event.target.closest?.("[data-testid*='upload'], .image-container, .upload-container");
+  const forOthers = (event) => event.target.closest?.("[data-testid*='upload'], .image-container, .upload-container, .em-canvas");
   const carriesFile = (event) => event.dataTransfer?.types.includes("Files") && !forOthers(event);
 
   function showCover(visible) {
