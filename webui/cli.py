@@ -72,7 +72,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"Emulsion {version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    common = common_options()
     for name, add, run, about in (
         ("serve", add_serve_options, run_serve, "serve the web page and the HTTP routes (the default)"),
         ("generate", add_generate_options, run_generate, "make pictures without the server"),
@@ -83,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(
             name,
-            parents=[common],
+            parents=[common_options()],  # of its own: resolving a conflict changes the parent's options
             help=about,
             description=about,
             allow_abbrev=False,

@@ -15,7 +15,7 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from tests.exchange import samples
-from tests.exchange.graphs import DEFAULT, FLUX, KOLORS, LINKS, editor, editor_default
+from tests.exchange.graphs import DEFAULT, FLUX, KOLORS, LINKS, changed, editor, editor_default, node
 from tests.exchange.writers import png, stealth, with_comment
 from webui.errors import DamagedFile, EmulsionError
 from webui.exchange import read_picture, read_workflow
@@ -32,6 +32,7 @@ JSON_SAMPLES: list[Any] = [
     samples.DRAW_THINGS,
 ]
 GRAPHS: list[Any] = [DEFAULT, FLUX, KOLORS, editor(*editor_default().values(), links=LINKS)]
+LINKED = ("model", "positive", "negative", "latent_image")
 NAMES = ("parameters", "prompt", "workflow", "sd-metadata", "invokeai_metadata", "invokeai_graph", "Dream", "Comment")
 NAMES += ("Software", "Description", "XML:com.adobe.xmp", "negative_prompt", "num_inference_steps")
 ODD = st.one_of(
@@ -181,6 +182,21 @@ def test_workflows_of_many_nodes_are_bounded():
     many = {str(number): {"class_type": "KSampler", "inputs": {}} for number in range(20_001)}
     with pytest.raises(DamagedFile, match="20001 nodes"):
         read_workflow(many)
+
+
+def test_thousands_of_samplers_outputs_and_ways_are_bounded():
+    row = {
+        str(number): node("KSampler", steps=2, sampler_name="euler", **dict.fromkeys(LINKED, (str(number - 1), 0)))
+        for number in range(1, 19_000)
+    }
+    assert len(read_workflow(row).request.passes) == 20
+    outputs = {str(1000 + number): node("SaveImage", images=("8", 0)) for number in range(18_000)}
+    assert read_workflow({**DEFAULT, **outputs}).request.seed == DEFAULT["3"]["inputs"]["seed"]
+    graph = dict(DEFAULT)
+    for number in range(100):  # each doubles the ways to the first
+        before = (str(999 + number), 0) if number else ("6", 0)
+        graph[str(1000 + number)] = node("ConditioningCombine", conditioning_1=before, conditioning_2=before)
+    assert read_workflow(changed(graph, n3={"positive": ("1099", 0)})).request.negative_prompt == "text, watermark"
 
 
 def test_a_long_row_of_nodes_is_walked_without_recursion():

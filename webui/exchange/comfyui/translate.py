@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from webui.diffusion.samplers import SAMPLERS
 from webui.errors import DamagedFile
 from webui.exchange.comfyui.conditions import Condition, joined, walk_conditions
-from webui.exchange.comfyui.graph import HOPS, PASS_THROUGH, Graph, Link, Node
+from webui.exchange.comfyui.graph import PASS_THROUGH, Graph, Link, Node
 from webui.exchange.comfyui.latents import Origin, walk_latents, walk_picture
 from webui.exchange.comfyui.models import (
     ModelChain,
@@ -28,7 +28,8 @@ from webui.request import Inpaint, Pass, Refiner
 
 _OUTPUTS = ("SaveImage", "SaveImageWebsocket", "SaveAnimatedWEBP", "SaveAnimatedPNG", "Image Save", "PreviewImage")
 _SILENT = ("Note", "MarkdownNote", "PreviewImage", "SaveImage", *PASS_THROUGH)
-_CANDIDATES = 50  # outputs that are looked at
+_LOOKED_AT = 100_000  # nodes before all outputs together, about
+_STAGES = 20  # samplers in a row; those before are listed
 _NOISE = "The first picture starts from the same noise here. Noise drawn later, and a batch's other pictures, differ."
 _PIXELS = "The picture is not in the workflow; choose it."
 
@@ -67,9 +68,10 @@ def _output(walk: Walk) -> tuple[Node, Node, Node | None, list[Node]]:
     decoder, and the nodes between."""
     graph = walk.graph
     found: list[tuple[bool, int, str, tuple[Node, Node, Node | None, list[Node]]]] = []
+    limit = 3 + _LOOKED_AT // len(graph.nodes) if graph.nodes else 0
     fed = {link.node for node in graph.nodes.values() for _, link in graph.links(node)}
     for node in graph.nodes.values():
-        if (node.type not in _OUTPUTS and node.id in fed) or len(found) == _CANDIDATES:
+        if (node.type not in _OUTPUTS and node.id in fed) or len(found) == limit:
             continue
         links = [link for name, link in graph.links(node) if name in ("images", "image")]
         sampler, decoder, behind = walk_picture(walk, links[0]) if links else (None, None, [])
@@ -80,11 +82,8 @@ def _output(walk: Walk) -> tuple[Node, Node, Node | None, list[Node]]:
         chosen = max(found, key=lambda entry: entry[:3])[3]
         walk.use(chosen[0])
         return chosen
-    last = max(
-        (node for node in graph.nodes.values() if is_sampling(node)),
-        key=lambda node: (len(graph.before(node)), node.id),
-        default=None,
-    )
+    samplers = [node for node in graph.nodes.values() if is_sampling(node)]
+    last = max(samplers[-limit:], key=lambda node: (len(graph.before(node)), node.id), default=None)
     if last is None:
         raise DamagedFile("Nothing in this workflow makes a picture.", "A workflow with a sampler was wanted.")
     decoder = next((node for node in graph.nodes.values() if _feeds(node, "samples", last)), None)
@@ -100,7 +99,7 @@ def _stages(walk: Walk, last: Node) -> list[tuple[Sampling, Origin]]:
     """All samplers from the first to the last with what they start from."""
     stages: list[tuple[Sampling, Origin]] = []
     node: Node | None = last
-    for _ in range(HOPS):
+    for _ in range(_STAGES):
         sampling = read_sampling(walk, node) if node else None
         if sampling is None or any(sampling.node.id == other.node.id for other, _ in stages):
             if node is not None and sampling is None:

@@ -30,10 +30,12 @@ class Walk:
     def note(self, node: Node, reason: str = NO_PLACE, names: Sequence[str] | None = None) -> None:
         """List a node with the values of these inputs; without `names` with all that are no links."""
         self.use(node)
+        if len(self.left_out) >= LISTED:
+            return
         values = {name: self.graph.value(node, name) for name in (node.inputs if names is None else names)}
         told = ", ".join(f"{name}: {shown(value)}" for name, value in values.items() if value is not None)
         entry = Untranslated(shown(f"{node.type} #{node.id}"), shown(told), shown(reason))
-        if entry not in self.left_out and len(self.left_out) < LISTED:
+        if entry not in self.left_out:
             self.left_out.append(entry)
 
     def value(self, node: Node, name: str, default: Any = None) -> Any:
