@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from webui.errors import EmulsionError, InvalidRequest
 from webui.infotext import request_to_infotext
+from webui.pass_options import with_pass_options
 from webui.paths import Paths
 from webui.request import GenerationRequest, Pass, check, from_json
 from webui.settings import SettingsStore
@@ -130,8 +131,9 @@ def build_request(
     first = dataclasses.replace(first, **{name: value for name, value in changes.items() if value is not None})
     if options.cfg is not None:
         first = dataclasses.replace(first, guidance=dataclasses.replace(first.guidance, scale=options.cfg))
+    passes = with_pass_options((first, *others), options, facts, settings)
     save = start.save and options.out is None
-    return check(dataclasses.replace(start, **given, passes=(first, *others), save=save))
+    return check(dataclasses.replace(start, **given, passes=passes, save=save))
 
 
 def show_progress(event: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -303,6 +304,8 @@ def _check_pass(step: Pass) -> None:
     _bound("The noise multiplier", step.noise_multiplier, 0, 10)
     _bound("The extra noise", step.extra_noise, 0, 10)
     _one_of("A pass starts from", step.source, ("noise", "image", "previous"))
+    if not re.fullmatch("#[0-9a-fA-F]{6}", step.background):
+        raise InvalidRequest(f"The background colour is {step.background!r}.", "Wanted: such as #ffffff.")
     _one_of("The resize mode is", step.resize_mode, RESIZE_MODES)
     _one_of("The masked content is", step.inpaint.masked_content, MASKED_CONTENTS)
     _one_of("The inpaint area is", step.inpaint.area, ("whole", "masked"))

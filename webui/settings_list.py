@@ -56,6 +56,13 @@ DECLARED: tuple[Row, ...] = (
     _row("sigma_max", "float", 0.0, "sampling", **_between(0, 200)),
     _row("rho", "float", 0.0, "sampling", **_between(0, 20)),  # 0: the schedule's own
     _row("discard_penultimate", "bool", False, "sampling", "always_discard_next_to_last_sigma"),
+    # pictures to start from
+    _row("noise_multiplier", "float", 1.0, "img2img", "initial_noise_multiplier", **_between(0, 1.5)),
+    _row("extra_noise", "float", 0.0, "img2img", "img2img_extra_noise", **_between(0, 1)),
+    _row("exact_steps", "bool", False, "img2img", "img2img_fix_steps"),
+    _row("match_colours", "bool", False, "img2img", "img2img_color_correction"),
+    _row("background", "str", "#ffffff", "img2img", "img2img_background_color"),
+    _row("inpainting_mask_weight", "float", 1.0, "img2img", **_between(0, 1)),
     # saving
     _row("save_pictures", "bool", True, "saving", "samples_save"),
     _row("picture_format", "str", "png", "saving", "samples_format", **_FORMATS),
