@@ -245,7 +245,7 @@ def _welcome(house: House, hosts: HostNames, made_up: tuple[str, str] | None) ->
     if options.share:
         _share(options, hosts)
     house.recorder.start()
-    house.catalogue.library.start(lambda: house.service.status().worker != "idle")
+    house.catalogue.library.start(lambda: house.service.status().worker in ("starting", "busy"))
     _preload(house)
 
 
