@@ -116,7 +116,7 @@ def test_a_second_start_is_quick_and_needs_no_network(program: Path) -> None:
     code = f"{NO_NETWORK}\nimport runpy, sys; sys.argv = ['launch.py', 'models', 'inspect']\n"
     code += f"runpy.run_path({str(program / 'launch.py')!r}, run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean(), check=False)
-    assert (done.returncode, done.stdout) == (2, "") and "No file was named" in done.stderr, done.stderr
+    assert (done.returncode, done.stdout) == (2, "") and "0 files were named" in done.stderr, done.stderr
     direct = [str(python_of(venv)), "-m", "webui.cli", "models", "inspect"]
     through = [sys.executable, str(program / "launch.py"), *direct[3:]]
     added = []
@@ -222,10 +222,10 @@ def test_a_first_start_that_is_killed_is_completed_by_the_next(program: Path) ->
     assert not (program / ".venv" / "emulsion.json").exists()
 
     healed = start(program, "models", "inspect", **offline)  # a command that ends at once, with a plain sentence
-    assert "Ready after" in healed.stdout and "No file was named" in healed.stderr, healed.stdout + healed.stderr
+    assert "Ready after" in healed.stdout and "0 files were named" in healed.stderr, healed.stdout + healed.stderr
     assert json.loads((program / ".venv" / "emulsion.json").read_text())["torch"] == "2.13.0+cpu"
     again = start(program, "models", "inspect")
-    assert again.stdout == "" and "No file was named" in again.stderr
+    assert again.stdout == "" and "0 files were named" in again.stderr
 
     info = next((program / ".venv").glob("lib/*/site-packages/gradio-1.0.dist-info"))
     shutil.rmtree(info)
