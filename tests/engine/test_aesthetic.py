@@ -155,6 +155,14 @@ def test_the_same_request_draws_the_same_bytes_again(make, session, wanted):
     assert pixels(make(wanted(save=False, aesthetic=SKY))) == first
 
 
+def test_a_later_pass_of_another_size_does_not_take_the_steps_again(session, wanted, monkeypatch):
+    session.load(session.catalogue.find(None))
+    texts, request = (["a red apple"], [False]), wanted(aesthetic=dataclasses.replace(SKY, steps=3))
+    (first,) = session.conditionings(*texts, request, (64, 64))
+    monkeypatch.setattr(torch.optim, "Adam", None)
+    assert session.conditionings(*texts, request, (128, 96))[0] is first
+
+
 @pytest.mark.parametrize("idle", [{"steps": 0}, {"learning_rate": 0.0}, {"weight": 0.0}])
 def test_what_moves_nothing_draws_the_very_picture_without(make, wanted, idle):
     plain = pixels(make(wanted(save=False)))

@@ -148,7 +148,8 @@ def moved_encoder(
             wanted = target(moved)  # [n, D]
         names = [name for name, _ in moved.named_parameters() if not name.startswith(NOT_MOVED)]
         parameters = [moved.get_parameter(name).requires_grad_() for name in names]
-        optimiser = torch.optim.Adam(parameters, lr=learning_rate)
+        fused = parameters[0].device.type in ("cpu", "cuda")  # a third less work
+        optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=fused)
         for _ in range(steps):
             check()
             optimiser.zero_grad()

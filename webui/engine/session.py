@@ -177,7 +177,8 @@ class Session:
             self.adapters.text_key,
             tuple(one.key for one in embeddings),
             use.key if use else "",
-            *settings,
+            *settings[:3],
+            size if model.facts.pooled_width else (),  # others are not told the size
             tuple(texts),
             tuple(negative),
         )
