@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from webui.api import adapters, downloads, generate, listings, merge, picture_info
+from webui.api import adapters, downloads, generate, listings, merge, picture_info, vae
 from webui.api.context import Context
 from webui.api.door import Door, HostNames
 from webui.api.login import Accounts, Login
@@ -20,6 +20,7 @@ ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     downloads.make_router,
     merge.make_router,
     picture_info.make_router,
+    vae.make_router,
 )
 
 
