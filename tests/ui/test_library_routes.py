@@ -8,8 +8,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from tests.adapters.files import write_lora
 from tests.library.conftest import models, paths  # noqa: F401 - fixtures
-from tests.library.made import picture, write_key_list
+from tests.library.made import SD1_LAYER, picture, write_key_list
 from webui.engine.catalogue import Catalogue
 from webui.errors import NotFound
 from webui.library.cards import SORTS
@@ -160,6 +161,28 @@ def test_new_files_are_seen_after_a_refresh_and_progress_is_told(house):
     assert status["files"] == 8 and status["unread"] == 1
     assert ask(house, "status").json() == status
     assert house.client.post("/ui/library/stop").json()["state"] == "stopped"
+
+
+def test_what_distilled_models_of_a_prompt_want_is_told_by_their_names(house):
+    write_lora(house.models / "loras" / "quick" / "lcm-lora-sdv1-5.safetensors", layers=SD1_LAYER)
+    house.library.refresh()
+    house.library.read_pending()
+    names = ["film", "LCM-lora-sdv1-5", "nothing of that"]
+    body = house.client.post("/ui/library/recipes", json={"loras": names, "checkpoint": "base"}).json()
+    (found,) = body["recipes"]
+    assert found["name"] == "LCM-lora-sdv1-5" and found["recipe"]["sampler"] == "LCM"
+    by_folder = house.client.post("/ui/library/recipes", json={"loras": ["quick/lcm-lora-sdv1-5"]}).json()["recipes"]
+    assert [one["recipe"] for one in by_folder] == [found["recipe"]]
+
+
+def test_a_distilled_checkpoint_tells_too_and_only_lists_of_names_are_taken(house):
+    write_key_list("sdxl-base", house.models / "checkpoints" / "sdxl_lightning_4step.safetensors")
+    house.library.refresh()
+    house.library.read_pending()
+    (found,) = house.client.post("/ui/library/recipes", json={"checkpoint": "sdxl_lightning_4step"}).json()["recipes"]
+    assert (found["recipe"]["kind"], found["recipe"]["steps"]) == ("lightning", 4)
+    assert house.client.post("/ui/library/recipes", json={"checkpoint": "gone"}).json() == {"recipes": []}
+    assert house.client.post("/ui/library/recipes", json={"loras": "film"}).status_code == 422
 
 
 def test_a_server_without_a_library_says_so(house):

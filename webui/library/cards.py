@@ -152,6 +152,21 @@ def find_card(library: Library, file_id: str, base: Base | None = None) -> Card:
     return make_card(row, base, bool(_twins(library, row["kind"], [row["stem"]])))
 
 
+def recipes(library: Library, kind: str, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """What the distilled models among these names want: name as given -> recipe. Unknown names are left out."""
+    wanted = {stem_of(name.rpartition("/")[2]).casefold(): name for name in names}
+    wanted.pop("", None)
+    marks = ", ".join("?" * len(wanted))
+    where = f"kind = ? AND present AND (stem IN ({marks}) OR alias IN ({marks}))"
+    rows = library.database.read(library.here(where, "stem, alias, facts"), (kind, *wanted, *wanted))
+    found = {}
+    for row in rows:
+        recipe = recognised_from(row["facts"]).recipe
+        if recipe:
+            found[wanted.get(row["stem"]) or wanted[row["alias"]]] = recipe
+    return found
+
+
 def check_kind(kind: str) -> str:
     """The kind itself. Raises InvalidRequest for one that is not in `paths.MODEL_FOLDERS`."""
     if kind not in MODEL_FOLDERS:

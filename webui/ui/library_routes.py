@@ -7,6 +7,7 @@ the page, the login stands in front.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable
 from dataclasses import asdict
@@ -26,6 +27,7 @@ from webui.workers.service import JobService
 
 NOTES_BYTES = 1 << 20
 PICTURE_BYTES = 64 << 20
+MOST_NAMES = 200  # of LoRAs that are asked for at once
 FOREVER = {**PRIVATE, "Cache-Control": "private, max-age=31536000, immutable"}  # the address changes with the picture
 FRESH = {"Cache-Control": "no-store"}
 WHY_NOT = {
@@ -43,6 +45,7 @@ def library_routes(service: JobService) -> list[Route]:
         ("GET", f"{root}/status", _status),
         ("POST", f"{root}/refresh", _refresh),
         ("POST", f"{root}/stop", _stop),
+        ("POST", f"{root}/recipes", _recipes),
         ("GET", f"{root}/trash", _trash),
         ("POST", f"{root}/trash/{{trash_id}}/restore", _restore),
         ("GET", f"{root}/{{kind}}", _cards),
@@ -78,6 +81,28 @@ async def _stop(service: JobService, request: Request) -> Response:
     library = _library(service)
     library.pause()
     return _json(asdict(await asyncio.to_thread(library.status)))
+
+
+async def _recipes(service: JobService, request: Request) -> Response:
+    """What the distilled models among {"loras": [names], "checkpoint": name} want."""
+    from webui.library.cards import recipes
+
+    values = read_json(await read_body(request, NOTES_BYTES))
+    names, checkpoint = values.get("loras", []), values.get("checkpoint")
+    if not isinstance(names, list) or len(names) > MOST_NAMES or not all(isinstance(name, str) for name in names):
+        raise InvalidRequest(f"loras is no list of at most {MOST_NAMES} names.")
+
+    def find() -> list[dict[str, Any]]:
+        catalogue = _catalogue(service)
+        found: list[tuple[str, Any]] = []
+        if isinstance(checkpoint, str) and checkpoint:
+            with contextlib.suppress(EmulsionError):
+                name = catalogue.find(checkpoint).name
+                found += recipes(catalogue.library, "checkpoints", [name]).items()
+        found += recipes(catalogue.library, "loras", names).items()
+        return [{"name": name, "recipe": recipe} for name, recipe in found]
+
+    return _json({"recipes": await asyncio.to_thread(find)})
 
 
 async def _cards(service: JobService, request: Request) -> Response:
