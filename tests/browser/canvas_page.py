@@ -33,7 +33,7 @@ def page_text() -> str:
     return (
         f'<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">{styles}'
         f"<body><script>window.gradio_config = {config}; const emulsionDefaults = {defaults};</script>{scripts}"
-        f'<div id="tab" style="max-width: 720px; margin: 12px">{asset("canvas.html")}</div>'
+        f'<div id="tab" class="gradio-container" style="max-width: 720px; margin: 12px">{asset("canvas.html")}</div>'
         '<textarea id="text"></textarea>'
         '<div style="height: 1500px"></div></body>'
     )
@@ -101,7 +101,7 @@ class Canvas:
         self.page.mouse.move(*self.point(*places[0]))
         self.page.mouse.down(button=button)
         for place in places[1:]:
-            self.page.mouse.move(*self.point(*place), steps=4)
+            self.page.mouse.move(*self.point(*place), steps=2)
         self.page.mouse.up(button=button)
         self.settle()
 
@@ -139,6 +139,12 @@ class Canvas:
     def ask(self, name: str) -> Any:
         """The answer of one of the canvas's functions without arguments."""
         return self.page.evaluate(f"() => emulsion.canvas.{name}()")
+
+    def screen(self) -> np.ndarray:
+        """All that is on the canvas's part of the screen, [height, width, 4]."""
+        data = self.page.evaluate("() => emulsion.canvasView.paper().toDataURL()").split(",")[1]
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            return np.asarray(image.convert("RGBA")).astype(int)
 
     def shown(self, x: float, y: float) -> list[int]:
         """The colour on the screen at a place of the picture."""

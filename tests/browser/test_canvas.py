@@ -68,7 +68,7 @@ def test_the_wheel_zooms_towards_the_pointer(open_canvas: OpenCanvas) -> None:
     assert canvas.point(*place) == pytest.approx(pointer, abs=1.1)  # twice half a pixel; a shift would add up
     assert canvas.page.evaluate("emulsion.canvasView.view.scale") > 1
     canvas.page.click("#em-canvas-fit")
-    assert canvas.page.inner_text("#em-canvas-scale") == "40 %"
+    assert canvas.page.inner_text("#em-canvas-scale") == "40%"
     assert canvas.page.evaluate("scrollY") == 0
 
 
@@ -200,8 +200,10 @@ def test_a_stroke_that_crosses_itself_is_not_stronger_there(open_canvas: OpenCan
     canvas.load(gradient(512, 512))
     canvas.brush(size=50, opacity=0.5)
     canvas.drag((100, 100), (400, 400), (100, 400), (400, 100))
-    assert set(np.unique(painted(canvas)[200:300, 200:300])) <= set(range(129))
-    assert painted(canvas)[250, 250] == 128
+    mask = painted(canvas)
+    assert mask.max() == 128
+    inside = [distances(mask.shape, *line) < 23 for line in (((100, 100), (400, 400)), ((100, 400), (400, 100)))]
+    assert (mask[inside[0] | inside[1]] == 128).all()
 
 
 def test_the_eraser_and_the_right_button_take_the_mask_away(open_canvas: OpenCanvas) -> None:

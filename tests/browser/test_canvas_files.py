@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tests.browser.canvas_page import Canvas, gradient, painted, url
+from tests.browser.canvas_page import Canvas, assert_stroke, gradient, painted, url
 
 OpenCanvas = Callable[..., Canvas]
 
@@ -148,6 +149,38 @@ def test_a_picture_can_be_dropped_pasted_or_chosen(open_canvas: OpenCanvas) -> N
     assert canvas.page.inner_text("#em-canvas-facts") == "320 × 200 · paste.png"
 
 
+def test_in_the_whole_page_a_dropped_picture_and_its_strokes_stay_on_the_canvas(open_page: Callable[..., Any]) -> None:
+    canvas = Canvas(open_page())
+    canvas.page.fill("#em-prompt textarea", "a prompt that stays")
+    canvas.page.evaluate("emulsion.tabs.open('inpaint')")
+    canvas.page.wait_for_function("emulsion.canvasView.paper()?.clientWidth > 0 && emulsion.canvas.mode() === 'mask'")
+    canvas.page.evaluate(HAND_OVER, ["drop", url(gradient(300, 200)), "dropped.png"])
+    canvas.page.wait_for_function("emulsion.canvas.name() === 'dropped.png'")
+    assert canvas.page.locator(".em-cover").count() == 0  # what reads settings from pictures leaves it alone
+    canvas.page.locator("#em-canvas-stage").scroll_into_view_if_needed()
+    canvas.settle()
+    canvas.drag((100, 100), (200, 120))
+    before = painted(canvas)
+    for tab in ("txt2img", "img2img", "inpaint"):
+        canvas.page.evaluate("tab => emulsion.tabs.open(tab)", tab)
+        canvas.page.wait_for_function("tab => document.body.dataset.tab === tab", arg=tab)
+    canvas.page.wait_for_function("emulsion.canvas.mode() === 'mask'")
+    assert (painted(canvas) == before).all()
+    assert canvas.page.input_value("#em-prompt textarea") == "a prompt that stays"
+
+
+def test_a_picture_of_the_same_size_can_keep_the_mask(open_canvas: OpenCanvas) -> None:
+    canvas = open_canvas()
+    canvas.load(gradient(300, 200))
+    canvas.drag((100, 100), (200, 120))
+    before = painted(canvas)
+    again = "url => emulsion.canvas.setPicture(url, { keepMask: true })"
+    canvas.page.evaluate(again, url(gradient(300, 200, seed=2)))
+    assert (painted(canvas) == before).all()
+    canvas.page.evaluate(again, url(gradient(200, 300)))
+    assert canvas.mask() is None
+
+
 def test_strokes_lost_with_a_replaced_picture_can_be_had_back(open_canvas: OpenCanvas) -> None:
     canvas = open_canvas()
     canvas.load(gradient(512, 512))
@@ -215,10 +248,13 @@ def test_a_reload_brings_back_picture_mask_and_sketch(open_canvas: OpenCanvas) -
     canvas.mode("mask")
     canvas.drag((300, 900), (600, 1000))
     before = painted(canvas)
-    canvas.page.reload()  # at once: nothing waits for the next stroke
+    canvas.brush(hardness=1)
+    canvas.drag((100, 100), (300, 100))
+    canvas.page.reload()  # at once: the last stroke is kept too
     canvas.page.wait_for_function("emulsion.canvas.has()")
     canvas.mode("mask")
-    assert (painted(canvas) == before).all()
+    assert (painted(canvas)[200:] == before[200:]).all()
+    assert_stroke(painted(canvas)[:200], (100, 100), (300, 100), 25, 2)
     assert canvas.ask("name") == "kept.png"
     canvas.mode("sketch")
     assert canvas.file("picture") == sketched

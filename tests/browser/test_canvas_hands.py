@@ -125,11 +125,10 @@ def test_only_the_part_that_changed_is_drawn_again_and_equals_drawing_all(open_c
     canvas.drag((300, 300), (900, 700), (1500, 500))
     canvas.tool("eraser")
     canvas.drag((600, 200), (700, 900))
-    look = "() => emulsion.canvasView.paper().toDataURL()"
-    partly = canvas.page.evaluate(look)
+    partly = canvas.screen()
     canvas.page.evaluate("emulsion.canvasView.redraw()")
     canvas.settle()
-    assert canvas.page.evaluate(look) == partly
+    assert np.abs(canvas.screen() - partly).max() <= 1  # the browser rounds a clipped picture's colours in another way
 
 
 def test_the_ring_at_the_pointer_has_the_brushs_size(open_canvas: OpenCanvas) -> None:

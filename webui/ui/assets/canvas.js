@@ -1,5 +1,5 @@
-// The source picture with its mask and its sketch. What it holds does not hang on any element: it outlives closed folds,
-// other tabs, a new language, and a reload. canvas_view.js shows it, canvas_tools.js paints.
+// The source picture with its mask and its sketch. What it holds does not hang on any element: it outlives closed
+// folds, other tabs, a new language, and a reload. canvas_view.js shows it, canvas_tools.js paints.
 "use strict";
 
 (() => {
@@ -15,11 +15,12 @@
 
   // ---- changes ----
 
-  function changed(what) {
+  // `drawn`: the screen shows it already.
+  function changed(what, drawn = false) {
     revision++;
     clearTimeout(waiting);
     waiting = setTimeout(keepNow, KEEP_AFTER);
-    document.dispatchEvent(new CustomEvent("emulsion:canvas", { detail: { what } }));
+    document.dispatchEvent(new CustomEvent("emulsion:canvas", { detail: { what, drawn } }));
   }
 
   function keepNow() {
@@ -151,8 +152,8 @@
   });
 
   emulsion.canvas = {
-    ...{ setPicture, clear, picture: pictureFile, mask, setMask, maskFromAlpha, invertMask, undo, redo, clearStrokes, setMode },
-    ...{ ready, replace, changed, layer },
+    ...{ setPicture, clear, picture: pictureFile, mask, setMask, maskFromAlpha, invertMask },
+    ...{ undo, redo, clearStrokes, setMode, ready, replace, changed, layer },
     has: () => Boolean(picture),
     size: () => (picture ? [picture.width, picture.height] : null),
     name: () => picture?.name ?? "",

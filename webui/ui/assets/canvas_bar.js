@@ -54,7 +54,7 @@
 
   const sizeAt = (share) => Math.round(LARGEST ** (share / 100));
   const shareOf = (size) => (100 * Math.log(size)) / Math.log(LARGEST);
-  const percent = (value) => `${Math.round(value * 100)} %`;
+  const percent = (value) => `${Math.round(value * 100)}%`;
 
   function show() {
     const root = one("#em-canvas");
@@ -82,7 +82,7 @@
     ]) {
       el(name).value = value;
       el(name).setAttribute("aria-valuetext", words);
-      el(name).style.setProperty("--em-canvas-share", `${value}%`);
+      el(name).style.setProperty("--range_progress", `${value}%`);
       el(`${name}-value`).textContent = words;
     }
     showFacts();
@@ -91,8 +91,9 @@
   function showFacts() {
     const picture = canvas.current();
     if (!el("facts")) return;
+    const facts = picture ? [`${picture.width} × ${picture.height}`, picture.name] : [];
+    el("facts").textContent = facts.filter(Boolean).join(" · ");
     el("scale").textContent = picture ? percent(view.view.scale) : "";
-    el("facts").textContent = picture ? [`${picture.width} × ${picture.height}`, picture.name].filter(Boolean).join(" · ") : "";
     one("#em-canvas").classList.toggle("em-canvas-moved", !view.view.fitted);
   }
 
@@ -132,7 +133,8 @@
       "{": () => setBrush({ hardness: brush.hardness - 0.1 }),
       "}": () => setBrush({ hardness: brush.hardness + 0.1 }),
     };
-    const looking = { 0: view.fit, 1: view.actualSize, "+": () => view.zoom(1.25), "=": () => view.zoom(1.25), "-": () => view.zoom(0.8) };
+    const [closer, farther] = [() => view.zoom(1.25), () => view.zoom(0.8)];
+    const looking = { 0: view.fit, 1: view.actualSize, "+": closer, "=": closer, "-": farther };
     const moving = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] };
     if (canvas.layer() && painting[key]) return painting[key];
     if (canvas.layer() && TOOL_KEYS[letter]) return () => tools.setTool(TOOL_KEYS[letter]);
@@ -174,7 +176,9 @@
     new MutationObserver(() => canvas.setMode(root.dataset.mode)).observe(root, { attributeFilter: ["data-mode"] });
     for (const [name, act] of Object.entries(buttons)) el(name).onclick = () => act();
     for (const [name, act] of Object.entries(sliders)) el(name).oninput = () => act(el(name));
-    for (const button of root.querySelectorAll("[data-tool]")) button.onclick = () => tools.setTool(button.dataset.tool);
+    for (const button of root.querySelectorAll("[data-tool]")) {
+      button.onclick = () => tools.setTool(button.dataset.tool);
+    }
     el("file").onchange = () => take(el("file").files[0], fileIsMask);
     root.addEventListener("dragover", drag);
     root.addEventListener("dragleave", drag);
@@ -183,7 +187,7 @@
   }
 
   onAppear("#em-canvas-file", attach); // the last of its elements: all others are there
-  for (const name of ["emulsion:canvas", "emulsion:canvas-mode", "emulsion:canvas-tool"]) document.addEventListener(name, show);
+  for (const name of ["canvas", "canvas-mode", "canvas-tool"]) document.addEventListener(`emulsion:${name}`, show);
   document.addEventListener("emulsion:canvas-view", showFacts);
   document.addEventListener("paste", paste);
   window.addEventListener("keydown", keydown, true); // before the page's own keys

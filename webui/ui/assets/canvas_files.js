@@ -114,8 +114,8 @@
     };
   }
 
-  // A mask from a file, as value(x, y): its alpha where it has any, else its light (ITU-R BT.601). Nearest pixels where the
-  // size differs.
+  // A mask from a file, as value(x, y): its alpha where it has any, else its light (ITU-R BT.601). Nearest pixels where
+  // the size differs.
   async function openMask(source, width, height) {
     const bitmap = await decode(await blobFrom(source), { colorSpaceConversion: "none" });
     const values = new Uint8ClampedArray(bitmap.width * bitmap.height);

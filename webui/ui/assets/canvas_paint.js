@@ -18,8 +18,10 @@
 
   // Calls act(index, part) for each tile that a box touches; `part` is in pixels of the picture, its ends excluded.
   function eachTile(layer, box, act) {
-    const [left, top] = [Math.max(0, Math.floor(box.left)), Math.max(0, Math.floor(box.top))];
-    const [right, bottom] = [Math.min(layer.width, Math.ceil(box.right)), Math.min(layer.height, Math.ceil(box.bottom))];
+    const left = Math.max(0, Math.floor(box.left));
+    const top = Math.max(0, Math.floor(box.top));
+    const right = Math.min(layer.width, Math.ceil(box.right));
+    const bottom = Math.min(layer.height, Math.ceil(box.bottom));
     for (let y = top - (top % TILE); y < bottom; y += TILE) {
       for (let x = left - (left % TILE); x < right; x += TILE) {
         act((y / TILE) * layer.across + x / TILE, {
@@ -261,8 +263,8 @@
     return found;
   }
 
-  // In a mask: what painted lines surround, and up their soft inner edge, so that no seam stays between line and filling;
-  // on painted ground, that ground.
+  // In a mask: what painted lines surround, and up their soft inner edge, so that no seam stays between line and
+  // filling; on painted ground, that ground.
   const surrounded = (values, first) =>
     values[first] < 128
       ? (from, to) => (values[to] < 128 ? values[from] < 128 : values[to] >= values[from])

@@ -88,7 +88,7 @@
       },
       end() {
         lastPoint = { layer, at };
-        if (finish(step)) emulsion.canvas.changed("strokes");
+        if (finish(step)) emulsion.canvas.changed("strokes", true);
       },
       cancel: () => (cancel(step), redraw()),
     };
@@ -191,13 +191,16 @@
     if (!emulsion.canvas.has() || event.target !== emulsion.canvasView.paper()) return;
     if (event.button > 2 && event.button !== 5) return;
     pen ||= event.pointerType === "pen";
-    event.currentTarget.focus({ preventScroll: true });
+    event.currentTarget.focus({ preventScroll: true, focusVisible: false });
     event.target.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, event);
     if (pointers.size > 2 || (pointers.size === 2 && event.pointerType !== "touch")) return;
     gesture?.cancel();
     const act = pointers.size === 2 ? pinch : choose(event);
-    if (act !== pan && act !== pinch) view.maskShown = true; // nobody paints what they cannot see
+    if (act !== pan && act !== pinch && !view.maskShown) {
+      view.maskShown = true; // nobody paints what they cannot see
+      redraw();
+    }
     gesture = act(event);
     tell();
   }
@@ -250,7 +253,8 @@
     const box = emulsion.canvasView.paper().getBoundingClientRect();
     const size = Math.max(3, (brush.size * view.scale) / view.ratio);
     ring.style.width = ring.style.height = `${size}px`;
-    ring.style.transform = `translate(${event.clientX - box.left - size / 2}px, ${event.clientY - box.top - size / 2}px)`;
+    const [x, y] = [event.clientX - box.left - size / 2, event.clientY - box.top - size / 2];
+    ring.style.transform = `translate(${x}px, ${y}px)`;
   }
 
   // The line of a rectangle or lasso that is being drawn.
@@ -270,7 +274,9 @@
 
   onAppear("#em-canvas-stage", (stage) => {
     stage.addEventListener("pointerdown", down);
-    stage.addEventListener("mousedown", (event) => event.target === emulsion.canvasView.paper() && event.preventDefault());
+    stage.addEventListener("mousedown", (event) => {
+      if (event.target === emulsion.canvasView.paper()) event.preventDefault(); // no selecting, no scrolling
+    });
     stage.addEventListener("pointermove", move);
     stage.addEventListener("pointerup", up);
     stage.addEventListener("pointercancel", abort);

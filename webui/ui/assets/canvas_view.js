@@ -79,7 +79,7 @@
   // Keeps the middle of what is seen in the middle.
   function resize() {
     if (!paper) return;
-    const [width, height] = [Math.round(paper.clientWidth * devicePixelRatio), Math.round(paper.clientHeight * devicePixelRatio)];
+    const [width, height] = [paper.clientWidth, paper.clientHeight].map((side) => Math.round(side * devicePixelRatio));
     if (!width || !height) return; // hidden: it keeps what it shows
     const [dx, dy] = [(width - paper.width) / 2, (height - paper.height) / 2];
     const share = devicePixelRatio / view.ratio;
@@ -100,10 +100,10 @@
     if (!paper) return;
     const found = box
       ? {
-          left: Math.max(0, Math.floor(view.x + box.left * view.scale) - 3),
-          top: Math.max(0, Math.floor(view.y + box.top * view.scale) - 3),
-          right: Math.min(paper.width, Math.ceil(view.x + box.right * view.scale) + 3),
-          bottom: Math.min(paper.height, Math.ceil(view.y + box.bottom * view.scale) + 3),
+          left: Math.max(0, Math.floor(view.x + box.left * view.scale) - 4),
+          top: Math.max(0, Math.floor(view.y + box.top * view.scale) - 4),
+          right: Math.min(paper.width, Math.ceil(view.x + box.right * view.scale) + 4),
+          bottom: Math.min(paper.height, Math.ceil(view.y + box.bottom * view.scale) + 4),
         }
       : everything();
     if (!dirty) requestAnimationFrame(draw);
@@ -211,7 +211,8 @@
     const { tiles, across, channels } = layer;
     const sums = new Float64Array((xs.length / count) * channels);
     for (let row = 0; row < ys.length; row++) {
-      if (ys[row] >= 0) addRow(sums, xs, count, channels, (x) => tiles.get(Math.floor(ys[row] / TILE) * across + x), ys[row] % TILE);
+      const first = Math.floor(ys[row] / TILE) * across; // tile of the line
+      if (ys[row] >= 0) addRow(sums, xs, count, channels, (column) => tiles.get(first + column), ys[row] % TILE);
       if ((row + 1) % count) continue;
       const start = ((row + 1) / count - 1) * sums.length;
       if (channels === 1) for (let i = 0; i < sums.length; i++) result[start + i] = sums[i] / (count * count);
@@ -266,21 +267,22 @@
     paper = one("#em-canvas-paper");
     context = paper.getContext("2d");
     [veil, pattern, view.fitted] = [null, null, true];
-    watching.observe(paper); // and it says the size at once
+    [paper.width, paper.height] = [1, 1];
+    watching.observe(paper); // which tells its size, and so draws
   }
 
   let last = null;
-  document.addEventListener("emulsion:canvas", () => {
+  document.addEventListener("emulsion:canvas", ({ detail }) => {
     const size = picture() && `${picture().width}×${picture().height}`;
     const other = picture() !== last?.picture && size !== last?.size; // a picture of the same size is looked at alike
     last = { picture: picture(), size };
     if (other) fit();
-    redraw();
+    if (!detail.drawn) redraw();
   });
   document.addEventListener("emulsion:canvas-mode", () => redraw());
   window.addEventListener("resize", resize); // for another devicePixelRatio
   onAppear("#em-canvas-file", attach); // the last of its elements: all others are there
 
   const setExtra = (act) => (extra = act);
-  emulsion.canvasView = { view, place, onScreen, fit, zoom, actualSize, pan, resize, redraw, setExtra, paper: () => paper };
+  emulsion.canvasView = { view, place, onScreen, fit, zoom, actualSize, pan, redraw, setExtra, paper: () => paper };
 })();
