@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--packages", type=Path, default=Path("data/starter/packages"), help="the emoji packages")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the finished files go")
     parser.add_argument("--scenes", type=int, default=400)
-    parser.add_argument("--minutes", type=float, default=30.0, help="for both scales together")
+    parser.add_argument("--minutes", type=float, default=50.0, help="for both scales together")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
@@ -41,9 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
         pictures.save(pictures.make(options.packages, options.work / "photos", options.scenes), archive)
     found = pictures.load(archive)
     if options.step in ("train", "all"):
-        twice = train(found, options.scenes, 2, options.work, options.minutes * 0.55)
+        twice = train(found, options.scenes, 2, options.work, options.minutes * 0.4)
         export(twice, options.out)
-        export(train(found, options.scenes, 4, options.work, options.minutes * 0.45, start=twice), options.out)
+        export(train(found, options.scenes, 4, options.work, options.minutes * 0.6, start=twice), options.out)
     if options.step in ("report", "all"):
         print(HEADER)
         for scale in EMBEDDED:
