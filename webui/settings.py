@@ -1,8 +1,8 @@
 """What a user can set and keep: declared once, checked, stored as one JSON file.
 
 A setting has a name of ours and, where A1111 has the same thing, its option name as an alias, so that
-`/sdapi/v1/options` and infotexts speak both. Labels and help texts live in the key files of the page under
-`settings.<name>.label` and `settings.<name>.help`.
+`/sdapi/v1/options` and infotexts speak both. Labels and explanations live in the key files of the page under
+`setting.<name>.label` and `setting.<name>.info`.
 """
 
 from __future__ import annotations
@@ -42,16 +42,17 @@ class Setting:
     spellings: Mapping[str, str] = field(default_factory=dict)  # A1111's value -> ours, where they differ
     alias: str | None = None  # A1111's option name
     by_hand: bool = False  # it can be changed in the settings file only: whoever reaches the page may change the others
+    restart: bool = False  # a change counts from the next start on
 
     @property
     def label_key(self) -> str:
         """Key of the label in the page's language files."""
-        return f"settings.{self.name}.label"
+        return f"setting.{self.name}.label"
 
     @property
-    def help_key(self) -> str:
+    def info_key(self) -> str:
         """Key of the plain-words explanation in the page's language files."""
-        return f"settings.{self.name}.help"
+        return f"setting.{self.name}.info"
 
 
 SETTINGS: Registry[Setting] = Registry("setting")
@@ -119,6 +120,7 @@ def _text(value: Any) -> str:
         return ""
     if not isinstance(value, str) or len(value) > 10_000 or "\0" in value:
         raise ValueError
+    value.encode()  # half of a pair of surrogates cannot be stored
     return value
 
 

@@ -19,6 +19,8 @@ _FORMATS = {"choices": ("png", "jpg", "webp", "avif"), "spellings": {"jpeg": "jp
 _LANGUAGES = {"choices": ("auto", "en", "zh-CN"), "spellings": {"None": "auto", "zh": "zh-CN", "zh_CN": "zh-CN"}}
 # A1111's "GPU" draws on the card itself; ours emulates what an NVIDIA card draws, its "NV".
 _NOISE = {"choices": ("CPU", "CUDA"), "spellings": {"NV": "CUDA", "GPU": "CUDA"}}
+# What becomes of styles whose words a pasted infotext holds.
+_INFOTEXT_STYLES = {"choices": ("Ignore", "Apply", "Discard", "Apply if any")}
 _PREVIEWS = {
     "choices": ("Automatic", "Tiny decoder", "Latent colours"),
     "spellings": {
@@ -41,6 +43,7 @@ DECLARED: tuple[Row, ...] = (
     # prompts
     _row("emphasis", "str", "Original", "prompts", choices=("None", "Ignore", "Original", "No norm")),
     _row("comma_backtrack", "int", 20, "prompts", "comma_padding_backtrack", **_between(0, 74)),
+    _row("infotext_styles", "str", "Apply", "prompts", "infotext_styles", **_INFOTEXT_STYLES),
     # sampling
     _row("noise_source", "str", "CPU", "sampling", "randn_source", **_NOISE),
     _row("noise_seed_delta", "int", 0, "sampling", "eta_noise_seed_delta", **_between(0, 2**32 - 1)),
@@ -79,6 +82,8 @@ DECLARED: tuple[Row, ...] = (
     _row("folder_grids", "folder", "grids", "saving", "outdir_grids"),
     _row("save_grids", "bool", False, "saving", "grid_save"),
     _row("return_grid", "bool", False, "saving"),
+    # scripts
+    _row("script_limit", "int", 1000, "scripts", **_between(1, 100_000)),  # pictures of one job
     # previews
     _row("live_previews", "bool", True, "previews", "live_previews_enable"),
     _row("preview_every_steps", "int", 1, "previews", "show_progress_every_n_steps", **_between(-1, 32)),
@@ -92,10 +97,10 @@ DECLARED: tuple[Row, ...] = (
     _row("network_weight_step", "float", 0.05, "page", "keyedit_precision_extra", **_between(0.01, 0.2)),
     _row("weight_delimiters", "str", r".,\/!?%^*;:{}=`~() ", "page", "keyedit_delimiters"),
     # extensions
-    _row("disabled_extensions", "list", (), "extensions", "disabled_extensions"),
+    _row("disabled_extensions", "list", (), "extensions", "disabled_extensions", restart=True),
     # queue and HTTP
     _row("queue_limit", "int", 64, "queue", **_between(1, 10_000)),
-    _row("queue_limit_per_client", "int", 16, "queue", **_between(1, 10_000)),
+    _row("queue_limit_per_client", "int", 64, "queue", **_between(1, 10_000)),
     _row("fetch_urls", "bool", False, "http", "api_enable_requests"),
     _row("hub_endpoint", "str", "", "http"),  # empty: HF_ENDPOINT, or the Hugging Face Hub
     _row("refuse_local_urls", "bool", True, "http", "api_forbid_local_requests"),

@@ -32,7 +32,8 @@ def make_house(folder, limit: int = 100, settings: dict | None = None) -> Simple
     context = Context(service, store, catalogue, lambda settings: {"outputs": str(paths.outputs)})
     app = make_application(context)
     client = TestClient(guarded(app, HostNames()), base_url="http://127.0.0.1:7860")
-    return SimpleNamespace(service=service, store=store, catalogue=catalogue, app=app, client=client, paths=paths)
+    shown = {"service": service, "store": store, "catalogue": catalogue, "context": context}
+    return SimpleNamespace(**shown, app=app, client=client, paths=paths)
 
 
 @pytest.fixture(scope="module")

@@ -370,3 +370,22 @@ def test_the_grid_comes_first_when_it_is_wanted(client, house):
     assert info["index_of_first_image"] == 1 and len(info["infotexts"]) == 4 and info["all_seeds"] == [7, 8, 9]
     assert grid.info["parameters"] == info["infotexts"][0] == info["infotexts"][1]
     assert len(single["images"]) == 1 and len(without["images"]) == 3
+
+
+def test_styles_are_listed_as_a1111_lists_them(client, house):
+    path = house.paths.data / "styles.csv"
+    path.write_text('name,prompt,negative_prompt\nInk,"ink, {prompt}",photo\n', "utf-8")
+    try:
+        answer = client.get("/sdapi/v1/prompt-styles")
+    finally:
+        path.unlink()
+    assert answer.json() == [{"name": "Ink", "prompt": "ink, {prompt}", "negative_prompt": "photo"}]
+
+
+def test_the_limits_of_the_queue_count_from_the_moment_that_they_are_changed(house):
+    changed = house.context.change_settings({"queue_limit": 3, "queue_limit_per_client": 2})
+    try:
+        queue = house.service._queue
+        assert (queue.limit, queue.limit_per_client) == (3, 2) == (changed["queue_limit"], 2)
+    finally:
+        house.context.change_settings({"queue_limit": 64, "queue_limit_per_client": 64})

@@ -127,3 +127,18 @@ def test_refiners_that_cannot_work_are_refused_in_the_plan(wanted, session, monk
     monkeypatch.setattr(session.catalogue, "facts", facts)
     with pytest.raises(IncompatibleModel, match="refiner"):
         make_plan(wanted(refiner=Refiner("other")), session.catalogue)
+
+
+def test_as_many_checkpoints_stay_loaded_as_the_settings_say(make, wanted, session, settings):
+    files = [session.catalogue.find(name) for name in ("narrow", "other")]
+    session.unload()
+    session.settings = settings.changed({"checkpoints_kept": 2})
+    try:
+        narrow, other = (session.load(file) for file in files)
+        assert session.load(files[0]) is narrow and session.load(files[1]) is other
+        session.settings = settings
+        assert session.load(files[0]) is narrow  # it was there still; from now on it is alone
+        assert session.load(files[1]) is not other
+    finally:
+        session.settings = settings
+        session.unload()

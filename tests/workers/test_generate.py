@@ -116,3 +116,16 @@ def test_another_checkpoint_is_loaded_when_asked_for(service):
 def test_a_wrong_name_fails_the_job_with_a_sentence(service):
     job = service.wait(service.submit(request(checkpoint="nobody")), 30)
     assert job.state == "failed" and job.error_type == "NotFound" and "nobody" in job.error
+
+
+def test_a_grid_of_a_saved_jobs_pictures_is_kept_when_the_settings_say_so(service, paths):
+    grids = paths.outputs / "grids"
+    many = request(save=True, count=3, steps=1)
+    service.wait(service.submit(many), 60)
+    service.wait(service.submit(request(save=True, steps=1), options={"settings": {"save_grids": True}}), 60)
+    assert not grids.exists()
+    job = service.wait(service.submit(many, options={"settings": {"save_grids": True}}), 60)
+    (grid,) = grids.rglob("*.png")
+    picture = Image.open(grid)
+    assert (grid.name, picture.size) == ("grid-5.png", (128, 128)) and len(job.results) == 3
+    assert picture.info["parameters"] == job.results[0].infotext

@@ -120,3 +120,16 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="--data-dir"):
         claim(tmp_path / "file" / "below")
+
+
+def test_one_client_cannot_fill_the_queue_for_the_others(tmp_path):
+    queue = JobQueue(tmp_path / "q.sqlite", limit=5, limit_per_client=2)
+    queue.add("{}", client="ann")
+    queue.add("{}", client="ann")
+    with pytest.raises(QueueFull, match="2 jobs of yours are waiting"):
+        queue.add("{}", client="ann")
+    queue.add("{}", client="bob")
+    queue.take()
+    queue.add("{}", client="ann")
+    for _ in range(2):
+        queue.add("{}")  # the command line and the program itself are nobody

@@ -24,15 +24,17 @@ class Context:
     catalogue: Catalogue
     for_worker: Callable[[Settings], Mapping[str, Any]]
     offline: bool = False  # never use the network
-    changing: threading.Lock = field(default_factory=threading.Lock)  # one change of settings at a time
+    changing: Any = field(default_factory=threading.RLock)  # one change of settings at a time
 
     def change_settings(self, changes: Mapping[str, Any]) -> Settings:
         """Check and keep changes, and tell the worker. Raises SettingsError."""
-        settings = self.store.change(changes)
-        self.catalogue.default = settings["checkpoint"]
-        self.catalogue.vae_choices = settings["vae_choices"]
-        self.service.change_settings(self.for_worker(settings))
-        return settings
+        with self.changing:
+            settings = self.store.change(changes)
+            self.catalogue.default = settings["checkpoint"]
+            self.catalogue.vae_choices = settings["vae_choices"]
+            self.service.limit_waiting(settings["queue_limit"], settings["queue_limit_per_client"])
+            self.service.change_settings(self.for_worker(settings))
+            return settings
 
 
 def client_of(request: Request) -> str:

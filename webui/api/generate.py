@@ -44,12 +44,17 @@ async def _make(context: Context, fields: TextToImageFields, request: Request) -
     if not fields.override_settings_restore_afterwards and overrides:
         await run_in_threadpool(context.change_settings, overrides)
     job_id = await run_in_threadpool(
-        context.service.submit, wanted, client_of(request), "txt2img", True, 0, {"settings": overrides}
+        context.service.submit, wanted, client_of(request), "txt2img", True, 0, {"settings": overrides | _grid(fields)}
     )
     job = await follow(request, context.service, job_id)
     if job.state == FAILED:
         raise JobFailed(job)
     return await run_in_threadpool(_reply, fields, job, settings)
+
+
+def _grid(fields: GenerationFields) -> dict[str, Any]:
+    """What a client that wants no grid changes of the settings, for its job alone."""
+    return {"save_grids": False} if fields.do_not_save_grid else {}
 
 
 def _names(context: Context) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

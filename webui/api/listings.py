@@ -39,6 +39,12 @@ def make_router(context: Context) -> APIRouter:
         context.catalogue.refresh()
         return [_checkpoint(file) for file in context.catalogue.checkpoints()]
 
+    @router.get("/prompt-styles")
+    def prompt_styles() -> list[dict[str, Any]]:
+        """Every style of the user's style files."""
+        styles = context.catalogue.styles().values()
+        return [{"name": s.name, "prompt": s.prompt, "negative_prompt": s.negative_prompt} for s in styles]
+
     @router.get("/progress")
     def progress(skip_current_image: bool = False) -> dict[str, Any]:
         """How the running job is getting on."""

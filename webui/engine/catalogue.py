@@ -12,7 +12,8 @@ from webui.adapters.block_weights import PRESET_FILE, read_presets
 from webui.errors import NotFound
 from webui.library.files import PICTURES, SHORT_HASH, ModelFile
 from webui.library.index import Library, open_library
-from webui.text.styles import Style, read_styles
+from webui.text.style_files import StyleFiles
+from webui.text.styles import Style
 
 if TYPE_CHECKING:
     from webui.settings import Settings
@@ -97,7 +98,7 @@ class Catalogue:
 
     def styles(self) -> dict[str, Style]:
         """The user's styles by name: `styles.csv` and other CSV files of that beginning in the data folder."""
-        return read_styles(sorted(self.library.paths.data.glob("styles*.csv")))
+        return StyleFiles(self.library.paths.data).styles()
 
     def block_presets(self) -> dict[str, str]:
         """Block weights of adapters by name: everybody's, and the user's own in the data folder."""

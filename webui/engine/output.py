@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from webui.engine.session import Session
 from webui.extend import PictureInfo
 from webui.imaging.convert import to_pictures
 from webui.imaging.files import place_file
+from webui.imaging.grid import sheet
 from webui.imaging.metadata import save_picture
-from webui.imaging.names import output_path, request_facts
+from webui.imaging.names import NameFacts, output_path, request_facts
 from webui.infotext import infotext_to_request, request_to_infotext
 from webui.paths import PROGRAM
 from webui.request import GenerationRequest, replace
@@ -63,8 +65,33 @@ def save(plan: Plan, picture: PicturePlan, image: Image.Image, infotext: str, se
     """Write the picture where the settings want it, whole or not at all. Raises FileError."""
     settings = session.settings
     kind = "img2img" if plan.request.passes[0].source == "image" else "txt2img"
+    facts = _name_facts(plan, picture, image, session)
+    format = settings["picture_format"]
+    pattern = settings["name_pattern"]
+    if settings["folder_per_pattern"]:
+        pattern = f"{settings['folder_pattern']}/{pattern}"
+    path = output_path(settings.paths.outputs / settings[f"folder_{kind}"], pattern, facts, f".{format}")
+    written = infotext if settings["write_infotext"] else ""
+    path = save_picture(image, path, written, format, settings["quality"], settings["webp_lossless"])
+    if settings["infotext_files"]:
+        place_file(infotext.encode("utf-8", "replace"), path.with_suffix(".txt"))
+    return path
+
+
+def save_grid(plan: Plan, pictures: Sequence[Image.Image], infotext: str, session: Session) -> Path:
+    """One more file, with all pictures of a job and the first one's infotext. Raises FileError."""
+    settings, image = session.settings, sheet(pictures)
+    facts = _name_facts(plan, plan.pictures[0], image, session)
+    format = settings["picture_format"]
+    pattern = f"{settings['folder_pattern']}/grid-[seed]" if settings["folder_per_pattern"] else "grid-[seed]"
+    path = output_path(settings.paths.outputs / settings["folder_grids"], pattern, facts, f".{format}")
+    written = infotext if settings["write_infotext"] else ""
+    return save_picture(image, path, written, format, settings["quality"], settings["webp_lossless"])
+
+
+def _name_facts(plan: Plan, picture: PicturePlan, image: Image.Image, session: Session) -> NameFacts:
     seeds = [one.seed for one in plan.pictures]
-    facts = request_facts(
+    return request_facts(
         plan.request,
         picture.index,
         seed=picture.seed,
@@ -76,16 +103,6 @@ def save(plan: Plan, picture: PicturePlan, image: Image.Image, infotext: str, se
         image_hash=hashlib.sha256(image.tobytes()).hexdigest(),
         job_time=plan.made,
     )
-    format = settings["picture_format"]
-    pattern = settings["name_pattern"]
-    if settings["folder_per_pattern"]:
-        pattern = f"{settings['folder_pattern']}/{pattern}"
-    path = output_path(settings.paths.outputs / settings[f"folder_{kind}"], pattern, facts, f".{format}")
-    written = infotext if settings["write_infotext"] else ""
-    path = save_picture(image, path, written, format, settings["quality"], settings["webp_lossless"])
-    if settings["infotext_files"]:
-        place_file(infotext.encode("utf-8", "replace"), path.with_suffix(".txt"))
-    return path
 
 
 def read_request(

@@ -74,7 +74,7 @@ class Session:
         self.dtype = best_dtype(self.device, precision)
         keep_freed_memory()
         self._current: Loaded | None = None
-        self._parked: dict[Key, Loaded] = {}  # further checkpoints that the running job takes turns with
+        self._parked: dict[Key, Loaded] = {}  # further checkpoints, the one used last at the end
         self._conditionings = ConditioningCache()
 
     @property
@@ -104,19 +104,20 @@ class Session:
     def load(self, checkpoint: CheckpointFile, vae: CheckpointFile | None = None, keep: bool = False) -> Model:
         """Make a checkpoint, with its own or a separate VAE, the loaded one.
 
-        With `keep` the one before stays in memory beside it where there is room, for jobs that take turns.
+        Where there is room, those before stay in memory beside it: with `keep` all, for jobs that take turns, else as
+        many as the settings say.
         """
         wanted = (checkpoint.key, vae.key if vae else None)
         if self._current is not None and self._current.key == wanted:
             return self._current.model
         others = self._parked | ({self._current.key: self._current} if self._current else {})
         self._current, self._parked = others.pop(wanted, None), {}
-        if keep and (self._current is not None or self._has_room(checkpoint)):
-            self._parked = others
-        else:
-            self._conditionings.clear()
+        kept = len(others) if keep else self.settings["checkpoints_kept"] - 1
+        if kept > 0 and (self._current is not None or self._has_room(checkpoint)):
+            self._parked = dict(list(others.items())[-kept:])  # those used last
         del others
         if not self._parked:
+            self._conditionings.clear()
             release()
             give_memory_back()
         if self._current is None:

@@ -38,20 +38,34 @@ def _read_file(path: Path) -> list[Style]:
     try:
         if path.stat().st_size > _FILE_BYTES:
             raise DamagedFile(f"The style file {path.name} is over {_FILE_BYTES >> 20} MB.", "Styles are small texts.")
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
+    except OSError as error:
+        raise DamagedFile(f"The style file {path.name} cannot be read: {error}.") from None
+    return [style for style in styles_of_table(data, path.name) if style.name]
+
+
+def styles_of_table(data: bytes, name: str) -> list[Style]:
+    """Every row of a file's bytes as a style, nameless ones too. Raises DamagedFile."""
+    header, rows = read_table(data, name)
+    cells = [dict(zip(header, row, strict=False)) for row in rows]
+    # Files of A1111's first months call the second column "text".
+    return [
+        Style(row.get("name", ""), row.get("prompt") or row.get("text", ""), row.get("negative_prompt", ""), name)
+        for row in cells
+    ]
+
+
+def read_table(data: bytes, name: str) -> tuple[list[str], list[list[str]]]:
+    """The header and the other rows of a CSV file's bytes, as they stand. Raises DamagedFile."""
+    try:
         csv.field_size_limit(_FIELD_CHARACTERS)
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DamagedFile(
-            f"The style file {path.name} cannot be read: {error}.",
+            f"The style file {name} cannot be read: {error}.",
             "A UTF-8 CSV file with the columns name, prompt, negative_prompt was wanted.",
         ) from None
-    return [
-        # Files of A1111's first months call the second column "text".
-        Style(row["name"], row.get("prompt") or row.get("text") or "", row.get("negative_prompt") or "", path.name)
-        for row in rows
-        if row.get("name")
-    ]
+    return (rows[0], rows[1:]) if rows else ([], [])
 
 
 def merge(style: str, prompt: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from webui.engine.catalogue import SHORT_HASH, CheckpointFile, open_catalogue
 from webui.engine.extensions import Extensions, load_extensions, registries
 from webui.engine.memory import is_out_of_memory, resident_memory
-from webui.engine.output import version
+from webui.engine.output import save_grid, version
 from webui.engine.plan import Plan, make_plan
 from webui.engine.run import run
 from webui.engine.session import Session
@@ -83,7 +83,9 @@ class Generator:
                     values = _picture(event, values, plan, session, Path(options["scratch"]))
                 report(event["type"], event.get("bytes", b""), **values)
 
-            run(plan, session, on_event, control)
+            made = run(plan, session, on_event, control)
+            if session.settings["save_grids"] and plan.request.save and len(made) > 1:
+                save_grid(plan, [result.image for result in made], made[0].infotext, session)
             session.catalogue.library.mark_used(_files(plan))
 
     def perform(

@@ -88,8 +88,8 @@ class JobQueue:
     (`attached`) and keeps the waiting ones. Raises FileError when the folder cannot be written.
     """
 
-    def __init__(self, path: Path, limit: int = 100):
-        self.path, self.limit = path, limit
+    def __init__(self, path: Path, limit: int = 100, limit_per_client: int | None = None):
+        self.path, self.limit, self.limit_per_client = path, limit, limit_per_client
         self._lock = threading.RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,20 +127,29 @@ class JobQueue:
         options: Mapping[str, Any] | None = None,
         task: str = "generate",
     ) -> str:
-        """Append a job and return its id, which cannot be guessed. Raises QueueFull at the length limit."""
+        """Append a job and return its id, which cannot be guessed.
+
+        Raises QueueFull at the length limit, or when this client has as many jobs waiting as one may have.
+        """
         job_id = secrets.token_hex(12)
         plain = json.dumps(dict(options or {}))
         row = (job_id, client, tab, attached, priority, request, plain, task, WAITING, time.time())
         with self._lock, self._connection as database:
-            waiting = self.count_waiting()
-            if waiting >= self.limit:
-                raise QueueFull(f"{waiting} jobs are waiting.", f"At most {self.limit} may.", "Try again later.")
+            self._check_room(client)
             database.execute(
                 "INSERT INTO jobs (id, client, tab, attached, priority, request, options, task, state, created)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
         return job_id
+
+    def _check_room(self, client: str) -> None:
+        waiting, own = self.count_waiting(), self.count_waiting(client) if client else 0
+        if waiting >= self.limit:
+            raise QueueFull(f"{waiting} jobs are waiting.", f"At most {self.limit} may.", "Try again later.")
+        if self.limit_per_client is not None and own >= self.limit_per_client:
+            wanted = f"One user or address may have at most {self.limit_per_client}."
+            raise QueueFull(f"{own} jobs of yours are waiting.", wanted, "Try again when some of them are done.")
 
     def take(self) -> Job | None:
         """Mark the next waiting job as running and return it; None when nobody waits."""
@@ -209,10 +218,14 @@ class JobQueue:
             rows = self._connection.execute(f"SELECT id FROM jobs WHERE state = ? ORDER BY {_ORDER}", (WAITING,))
             return [row[0] for row in rows]
 
-    def count_waiting(self) -> int:
-        """How many jobs wait."""
+    def count_waiting(self, client: str | None = None) -> int:
+        """How many jobs wait, of everybody or of one client."""
+        where, values = ("AND client = ?", [client]) if client is not None else ("", [])
         with self._lock:
-            return self._connection.execute("SELECT count(*) FROM jobs WHERE state = ?", (WAITING,)).fetchone()[0]
+            counted = self._connection.execute(
+                f"SELECT count(*) FROM jobs WHERE state = ? {where}", [WAITING, *values]
+            ).fetchone()
+        return int(counted[0])
 
     def close(self) -> None:
         """Let go of the file."""

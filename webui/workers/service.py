@@ -60,6 +60,10 @@ class JobService:
         """Start the worker process and return at once; jobs run as soon as it is ready."""
         self._dispatcher.start()
 
+    def limit_waiting(self, everybody: int, client: int) -> None:
+        """How many jobs may wait at most: of everybody together, and of one client. Counts from the next job on."""
+        self._queue.limit, self._queue.limit_per_client = everybody, client
+
     def drain(self) -> None:
         """The program is about to end: take and begin no more jobs, and tell everybody who waits for one."""
         with self._changes.lock:
