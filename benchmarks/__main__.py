@@ -18,6 +18,7 @@ import benchmarks.adapters
 import benchmarks.engine
 import benchmarks.library
 import benchmarks.network
+import benchmarks.pictures
 import benchmarks.sampling
 import benchmarks.start
 import benchmarks.upscaling  # noqa: F401  (importing registers)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 LEAN_TILE = 32  # latent cells along a tile's side when memory is short
 LARGE_TILE = 128  # larger pictures than this are always decoded in tiles
+PART_TILE = 96  # cells along a side of those: with their halos they stay well below 2 GB
 ROOM_SHARE, ROOM = 2.0, GIBIBYTE  # a second checkpoint may stay if so many times its file, and so much, is free
 
 Key: TypeAlias = tuple[str, str | None]
@@ -221,14 +222,17 @@ class Session:
 
     def _decode(self, vae: Autoencoder, latents: Tensor, lean: bool) -> Tensor:
         cells = self.model.facts.latents.out_of_network(latents)
+        largest = max(cells.shape[2:])
         # Parts of a seamless picture would lack what lies beyond their common edge.
-        large = LARGE_TILE if vae.decoder.conv_in.padding_mode == "zeros" else max(cells.shape[2:])
-        return decode_tiled(vae, cells, LEAN_TILE if lean else large).float().cpu()
+        seamless = vae.decoder.conv_in.padding_mode != "zeros"
+        tile = largest if seamless and not lean else _tile(largest, lean)
+        return decode_tiled(vae, cells, tile).float().cpu()
 
     def encode_picture(self, picture: Tensor, lean: bool = False) -> Tensor:
         """The network's latents [B, C, h, w], float32, of pictures [B, 3, H, W] in [0, 1]: the posterior's mean."""
         pixels = picture.to(self.device) * 2 - 1
-        latents = encode_tiled(self.model.vae, pixels, tile=LEAN_TILE if lean else LARGE_TILE)
+        largest = max(pixels.shape[2:]) // self.model.facts.factor
+        latents = encode_tiled(self.model.vae, pixels, tile=_tile(largest, lean))
         return self.model.facts.latents.into_network(latents.float())
 
     def painter(self) -> Painter:
@@ -255,6 +259,13 @@ class Session:
                 return decoder
         except FileError:
             return None  # previews in plain colours are better than none
+
+
+def _tile(cells: int, lean: bool) -> int:
+    """Latent cells along a side of what the autoencoder takes at once, of a picture with so many."""
+    if lean:
+        return LEAN_TILE
+    return LARGE_TILE if cells <= LARGE_TILE else PART_TILE
 
 
 def _best_device() -> str:

@@ -112,11 +112,13 @@ class AttentionBlock(nn.Module):
         self.proj_out = Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
-        height, width = x.shape[2:]
+        h = attention(*self._projected(x)).squeeze(1).transpose(1, 2)  # [B, C, HW]
+        return added(self.proj_out(h.unflatten(2, x.shape[2:])), x)
+
+    def _projected(self, x: Tensor) -> list[Tensor]:
+        """Queries, keys and values [B, 1, HW, C]. What they are made of ends here: it is large in large pictures."""
         h = self.norm(x)
-        q, k, v = (p(h).flatten(2).transpose(1, 2).unsqueeze(1) for p in (self.q, self.k, self.v))  # [B, 1, HW, C]
-        h = attention(q, k, v)
-        return added(self.proj_out(h.squeeze(1).transpose(1, 2).unflatten(2, (height, width))), x)
+        return [p(h).flatten(2).transpose(1, 2).unsqueeze(1) for p in (self.q, self.k, self.v)]
 
 
 class Downsample(nn.Module):
