@@ -142,3 +142,10 @@ def test_as_many_checkpoints_stay_loaded_as_the_settings_say(make, wanted, sessi
     finally:
         session.settings = settings
         session.unload()
+
+
+def test_the_same_job_twice_reads_no_checkpoint_again(make, wanted, session, monkeypatch):
+    request = wanted(refiner=Refiner("other", 0.5))
+    make(request)
+    monkeypatch.setattr("webui.engine.session.open_weights", lambda path: pytest.fail("read again"))
+    make(request)

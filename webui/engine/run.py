@@ -82,8 +82,10 @@ class _Run:
         for warning in self.plan.warnings:
             self.report.note(warning)
         with self.report.stage("load"):
-            base = self.plan.passes[0].base
-            self.session.load(base.checkpoint, base.vae)
+            bases = [base for step in self.plan.passes for base in step.bases]
+            # Checkpoints that this job takes turns with may still be there from the last one.
+            several = any(base.checkpoint != bases[0].checkpoint for base in bases)
+            self.session.load(bases[0].checkpoint, bases[0].vae, keep=several)
         return self._all_batches()
 
     def _all_batches(self) -> list[Result]:
