@@ -182,11 +182,14 @@ class FakeService:
             seed = (1234567 if request.seed < 0 else request.seed) + batch * request.batch_size + index
             first = request.passes[0]
             infotext = request_to_infotext(dataclasses.replace(request, seed=seed), {"Model hash": "0123456789"})
-            path = self.folder / f"{job_id}-{batch}-{index}.png"
+            path = self.folder / "outputs" / f"{job_id}-{batch}-{index}.png"
+            path.parent.mkdir(exist_ok=True)
             info = PngInfo()
             info.add_text("parameters", infotext)
             _drawing(request, seed, 1.0, first.width).resize((first.width, first.height)).save(path, pnginfo=info)
             results.append(ResultView(str(path), infotext, seed, first.width, first.height))
+            if self.history is not None:
+                self.history.add(path)
         return results
 
 

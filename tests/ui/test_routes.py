@@ -84,7 +84,7 @@ def test_an_unknown_job_is_not_there(client: TestClient, path: str) -> None:
 
 def test_a_picture_that_was_deleted_is_not_there(client: TestClient, service: FakeService) -> None:
     job_id = finished(client, service.submit(small()))["id"]
-    for file in service.folder.glob("*.png"):
+    for file in (service.folder / "outputs").glob("*.png"):
         file.unlink()
     assert client.get(f"/ui/jobs/{job_id}/pictures/0").status_code == 404
 

@@ -64,9 +64,13 @@ def make_router(context: Context) -> APIRouter:
 
     @router.post("/ui/picture-info")
     async def picture_info(request: Request) -> Response:
-        """All about a picture or a workflow: multipart with one file, {"image": base64}, or the file as the body."""
-        data = await _body(request)
-        return _answer((await run_in_threadpool(read_document, data)).plain())
+        """All about a picture or a workflow: multipart with one file, {"image": base64}, or the file as the body.
+
+        `request_json` is the request once more as text, for a page to hand back: a browser's numbers are exact to 2^53
+        only, and seeds are longer.
+        """
+        info = await run_in_threadpool(read_document, await _body(request))
+        return _answer({**info.plain(), "request_json": info.request.to_json() if info.request else None})
 
     return router
 

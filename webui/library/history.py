@@ -105,6 +105,7 @@ class History:
         self._lock = threading.RLock()
         self._marks = self._read_marks()
         self.database = Database(file, HISTORY)
+        self._choices: tuple[tuple[int, int, int], dict[str, list[str]]] | None = None  # as of a version of the index
 
     def add(self, path: Path) -> str | None:
         """Index one picture, or index it again. Returns its id; None where there is no such file."""
@@ -140,8 +141,11 @@ class History:
         self.database.write(steps)
         return int(self.database.read("SELECT count(*) FROM pictures")[0][0])
 
-    def page(self, wanted: Filter = Filter(), start: str | None = None, limit: int = PAGE) -> PicturePage:
-        """Pictures that a filter lets through, newest first, from `start` (the `next` of the page before)."""
+    def page(
+        self, wanted: Filter = Filter(), start: str | None = None, limit: int = PAGE, offset: int = 0
+    ) -> PicturePage:
+        """Pictures that a filter lets through, newest first: from `start` (the `next` of the page before) or from the
+        top, with the first `offset` of them left out."""
         where, values = _where(wanted)
         if start:
             made, _, number = start.partition(":")
@@ -150,8 +154,8 @@ class History:
         condition = f"WHERE {' AND '.join(where)}" if where else ""
         rows = self.database.read(
             f"SELECT number, favourite, rating, {_COLUMNS} FROM pictures {condition}"
-            " ORDER BY made DESC, number DESC LIMIT ?",
-            [*values, limit + 1],
+            " ORDER BY made DESC, number DESC LIMIT ? OFFSET ?",
+            [*values, limit + 1, offset],
         )
         last = rows[limit - 1] if len(rows) > limit else None
         return PicturePage(tuple(map(_shown, rows[:limit])), f"{last['made']!r}:{last['number']}" if last else None)
@@ -164,6 +168,13 @@ class History:
 
     def choices(self) -> dict[str, list[str]]:
         """What can be filtered by: checkpoints, samplers, folders and LoRAs that occur, by name."""
+        version = self.database.version()
+        with self._lock:
+            if self._choices is None or self._choices[0] != version:
+                self._choices = version, self._read_choices()
+            return self._choices[1]
+
+    def _read_choices(self) -> dict[str, list[str]]:
         found = {}
         for column in ("checkpoint", "sampler", "folder"):
             rows = self.database.read(f"SELECT DISTINCT {column} FROM pictures ORDER BY 1")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from webui.engine.adapters import with_present_names
 from webui.errors import EmulsionError
 from webui.infotext import infotext_to_request, read_infotext
-from webui.request import GenerationRequest, replace
+from webui.request import LATENT_UPSCALERS, GenerationRequest, check, from_json, replace
 from webui.ui.choices import chosen, facts
-from webui.ui.fields import NAMES, request_from_values, values_from_request
+from webui.ui.fields import AS_BEFORE, NAMES, default_values, request_from_values, values_from_request
 from webui.ui.language import text
 from webui.ui.sizes import hints
+from webui.upscalers.names import FILE_NAMES
 from webui.workers.service import JobService
 
 INFORMATIVE = ("Model hash", "VAE hash", "Version", "Lora hashes", "TI hashes", "Hashes")  # nothing to fill in
+READ_AS_TEXT = ("Emulsion", "AUTOMATIC1111", "Forge")
+MOST_NAMES = 12  # of settings that a note lists
 # Infotexts are of one picture; these fields stay as they are.
 NOT_OF_A_PICTURE = ("batch_size", "count", "save", "mode", "source_image", "source_mask")
 
@@ -42,6 +46,35 @@ class Filled:
 
     values: Mapping[str, Any] = field(default_factory=dict)
     report: str = "{}"
+
+
+def fill(service: JobService, wanted: str, language: str) -> Filled:
+    """The fields for what the page's scripts hand over as JSON: {"infotext"}, or what /ui/picture-info said of a file.
+
+    Texts of this program and of those whose form it took over are read as texts, as they name models by hash too; of
+    other programs the request is taken over.
+    """
+    said = json.loads(wanted)
+    if said.get("request_json") and said.get("program") not in READ_AS_TEXT:
+        return read_request(service, said["request_json"], said.get("left_out", ()), language)
+    return read_settings(service, said.get("infotext", ""), language)
+
+
+def read_request(service: JobService, request_json: str, left_out: Sequence[str], language: str) -> Filled:
+    """The fields that a request stands for. `left_out` names what the picture said besides."""
+    try:
+        request = from_json(request_json)
+        check(request)
+        values, notes = page_values(service, request, language)
+    except EmulsionError as error:
+        return Filled(report=json.dumps({"error": error_parts(error)}, ensure_ascii=False))
+    for name in NOT_OF_A_PICTURE:
+        values.pop(name)
+    if left_out:
+        names = dict.fromkeys(left_out)
+        shown = ", ".join(list(names)[:MOST_NAMES]) + (" …" if len(names) > MOST_NAMES else "")
+        notes.append(text(language, "read.unknown", names=shown))
+    return Filled(values, json.dumps({"notes": [text(language, "read.done"), *notes]}, ensure_ascii=False))
 
 
 def read_settings(service: JobService, infotext: str, language: str) -> Filled:
@@ -103,6 +136,7 @@ def page_values(service: JobService, request: GenerationRequest, language: str) 
             notes.append(text(language, f"read.{field_name}", name=values.pop(field_name)))
         else:
             values[field_name] = known
+    notes += _other_names(service, values, language)
     if values["vae"] not in ("Automatic", "None") and service.catalogue is not None:
         try:
             values["vae"] = service.catalogue.find_vae(values["vae"]).name
@@ -110,6 +144,34 @@ def page_values(service: JobService, request: GenerationRequest, language: str) 
             notes.append(text(language, "read.vae", name=values["vae"]))
             values["vae"] = "Automatic"
     return values, notes
+
+
+def _other_names(service: JobService, values: dict[str, Any], language: str) -> list[str]:
+    """Correct names in the menus of second passes and source pictures: the usual choice where one is not here."""
+    upscalers = {name.casefold(): name for name in (*LATENT_UPSCALERS, *service.upscalers())}
+    finders: dict[str, Callable[[str], str | None]] = {
+        "hires_checkpoint": functools.partial(_file_name, service),
+        "refiner_checkpoint": functools.partial(_file_name, service),
+        "hires_sampler": functools.partial(known_name, service, "samplers"),
+        "hires_schedule": functools.partial(known_name, service, "schedules"),
+        "hires_upscaler": lambda name: upscalers.get(FILE_NAMES.get(name, name).casefold()),
+        "image_upscaler": lambda name: upscalers.get(FILE_NAMES.get(name, name).casefold()),
+    }
+    notes = []
+    for field_name, find in finders.items():
+        name = values[field_name]
+        if name in (None, AS_BEFORE):
+            continue
+        values[field_name] = find(name)
+        if values[field_name] is None:
+            notes.append(text(language, "read.other", name=name))
+            values[field_name] = default_values()[field_name]
+    return notes
+
+
+def _file_name(service: JobService, name: str) -> str | None:
+    file = chosen(service, name)
+    return file.name if file else None
 
 
 def restore(service: JobService, job_id: str, language: str) -> dict[str, Any]:

@@ -14,9 +14,10 @@ ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (  # in the order of their needs
     *("core.js", "tabs.js", "tasks.js", "jobs.js", "pictures.js", "prompt.js", "settings.js"),
     *("canvas_paint.js", "canvas_files.js", "canvas.js", "canvas_view.js", "canvas_tools.js", "canvas_bar.js"),
-    *("studio.js", "keys.js"),
+    *("studio.js", "keys.js", "picture_info.js"),
+    *("history.js", "history_actions.js", "history_grid.js", "history_bar.js", "history_view.js", "history_compare.js"),
 )
-STYLES = ("style.css", "canvas.css")
+STYLES = ("style.css", "canvas.css", "picture_info.css", "history.css")
 # Fields whose values the scripts change before they are sent.
 FILLED_BY_SCRIPTS = ("mode", "source_image", "source_mask", "width", "height", "seed", "count", "batch_size")
 

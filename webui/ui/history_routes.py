@@ -61,7 +61,8 @@ def history_routes(service: JobService) -> list[Route]:
 async def _page(service: JobService, request: Request) -> Response:
     asked = request.query_params
     limit = max(1, min(MOST_ON_A_PAGE, _whole(asked.get("limit", str(PAGE)))))
-    page = await asyncio.to_thread(_history(service).page, _filter(request), asked.get("start") or None, limit)
+    place = asked.get("start") or None, limit, _whole(asked.get("offset", "0"))
+    page = await asyncio.to_thread(_history(service).page, _filter(request), *place)
     return JSONResponse({"pictures": [picture_json(one) for one in page.pictures], "next": page.next}, headers=FRESH)
 
 

@@ -129,8 +129,8 @@ def _wire(
             return [gr.skip(), gr.skip(), gr.skip()]
         return [*follow(width, height, before, after), after]
 
-    def filled(text: str, language: str) -> Updates:
-        read = actions.read_settings(service, text, language)
+    def filled(wanted: str, language: str) -> Updates:
+        read = actions.fill(service, wanted, language)
         updates: Updates = {fields[name]: gr.update(value=value) for name, value in read.values.items()}
         if "checkpoint" in read.values:
             updates[natives] = facts(service, read.values["checkpoint"]).native_size or native

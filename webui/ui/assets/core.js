@@ -149,8 +149,8 @@ window.emulsion = {};
   async function ask(path, options = {}) {
     const answer = await fetch(address(path), options);
     const body = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Refused(answer.status, body.error);
-    return body;
+    if (answer.ok) return body;
+    throw new Refused(answer.status, typeof body.error === "string" ? { found: body.errors } : body.error);
   }
 
   const send = (path, body) =>
@@ -158,6 +158,7 @@ window.emulsion = {};
 
   // ---- a message that goes away ----
 
+  // Above an open dialog it stands inside of it: all else is out of reach then.
   function toast(lines, { action, act, bad = false } = {}) {
     one(".em-toast")?.remove();
     const box = document.createElement("div");
@@ -182,8 +183,16 @@ window.emulsion = {};
     close.setAttribute("aria-label", t("button.close"));
     close.onclick = () => box.remove();
     box.append(close);
-    document.body.append(box);
-    setTimeout(() => box.remove(), bad || lines.length > 1 ? 15000 : 6000);
+    (one("dialog[open]") ?? document.body).append(box);
+    setTimeout(() => box.remove(), bad || action || lines.length > 1 ? 15000 : 6000);
+  }
+
+  // The message for an error: what the server refused, no connection, or an Error in the reader's language.
+  function complain(error) {
+    const { found, wanted, remedy } = error.parts ?? {
+      found: error instanceof TypeError ? t("error.connection") : error.message, // fetch throws TypeErrors
+    };
+    toast([found, wanted, remedy], { bad: true });
   }
 
   // ---- explanations: a small "?" beside each label shows Gradio's info text ----
@@ -231,7 +240,8 @@ window.emulsion = {};
     select.onchange = () => chooseLanguage(select.value);
   }
 
-  Object.assign(emulsion, { one, input, onAppear, setInput, stored, store, locale, t, ask, send, address, toast, closeHelp });
+  Object.assign(emulsion, { one, input, onAppear, setInput, stored, store, locale, t, ask, send, address, toast });
+  Object.assign(emulsion, { complain, closeHelp });
 
   onAppear(TRANSLATED, translate);
   onAppear(".em-icon", tooltips);

@@ -1,41 +1,67 @@
-// Settings of a picture into the fields: from copied text, a chosen file, or a picture dropped onto the page.
+// Settings of a picture into the fields: from copied text, a chosen file, or a picture or workflow dropped onto the page.
 "use strict";
 
 (() => {
-  const { one, onAppear, t, ask, toast } = emulsion;
+  const { one, onAppear, t, ask, toast, complain } = emulsion;
   const MEGABYTES = 64;
   const LOOKS_LIKE = /(^|\n)\s*Steps: *\d+,[^\n]*(Sampler|Seed|CFG scale|Size):/;
-  let pending = "";
+  const STUDIO = ["txt2img", "img2img", "inpaint"];
+  let pending = {};
+  let last = null; // {file, info} of the file that the fields are being filled from
 
-  // Hands a text to the server, which fills the fields.
-  function apply(text) {
-    pending = text;
+  function fill(wanted, source = null) {
+    pending = wanted;
+    last = source;
     one("#em-fill").click();
   }
 
-  const taken = () => pending;
+  // Hands a text to the server, which fills the fields.
+  const apply = (text) => fill({ infotext: text });
+
+  // The same for what /ui/picture-info said of a file.
+  function applyInfo(info, file) {
+    const { program, infotext, request_json, left_out } = info;
+    fill({ program, infotext, request_json, left_out: left_out.map((one) => one.name) }, { file, info });
+  }
+
+  const taken = () => JSON.stringify(pending);
 
   function filled(report) {
     const { notes, error } = JSON.parse(report || "{}");
-    if (error) toast([error.found, error.wanted, error.remedy], { bad: true });
-    else toast(notes ?? []);
+    if (error) return toast([error.found, error.wanted, error.remedy], { bad: true });
+    if (!STUDIO.includes(emulsion.tabs.current())) emulsion.tabs.open("txt2img");
+    const source = last;
+    if (!source?.info.left_out.length) return toast(notes ?? []);
+    toast(notes ?? [], { action: t("read.show_all"), act: () => emulsion.pictureInfo.show(source.file, source.info) });
+  }
+
+  // What a file says of how it was made; throws what `complain` tells.
+  async function infoOf(file) {
+    if (file.size > MEGABYTES * 2 ** 20) throw new Error(t("read.too_large", { megabytes: MEGABYTES }));
+    const headers = { "Content-Type": "application/octet-stream" };
+    return ask("picture-info", { method: "POST", headers, body: file });
   }
 
   async function applyFile(file) {
-    if (file.size > MEGABYTES * 2 ** 20) return toast([t("read.too_large", { megabytes: MEGABYTES })], { bad: true });
     try {
-      const text = file.type.startsWith("text/") ? await file.text() : await infotextOf(file);
-      if (text) apply(text);
+      const info = await infoOf(file);
+      if (info.request_json || info.infotext) applyInfo(info, file);
       else toast([t("read.nothing")], { bad: true });
     } catch (error) {
-      const { found, wanted, remedy } = error.parts ?? { found: t("error.connection") };
-      toast([found, wanted, remedy], { bad: true });
+      complain(error);
     }
   }
 
-  async function infotextOf(file) {
-    const headers = { "Content-Type": "application/octet-stream" };
-    return (await ask("settings", { method: "POST", headers, body: file })).infotext;
+  // A text that was typed or pasted: an infotext, or a workflow.
+  function applyText(text) {
+    if (text.trim().startsWith("{")) applyFile(new File([text], "workflow.json", { type: "application/json" }));
+    else apply(text);
+  }
+
+  // A file that came to no field of its own. Panels that take files say so by ending the event.
+  function received(file) {
+    const event = new CustomEvent("emulsion:file", { detail: { file }, cancelable: true });
+    if (document.dispatchEvent(event)) applyFile(file);
   }
 
   // ---- the dialog ----
@@ -45,7 +71,7 @@
     dialog.className = "em-dialog";
     dialog.innerHTML =
       '<form method="dialog"><h2></h2><p></p><textarea rows="6"></textarea><input type="file" hidden ' +
-      'accept="image/png,image/jpeg,image/webp,image/avif,text/plain"><div class="em-dialog-row">' +
+      'accept="image/png,image/jpeg,image/webp,image/avif,text/plain,application/json,.json"><div class="em-dialog-row">' +
       '<button type="button" class="em-button" data-act="file"></button><span class="em-space"></span>' +
       '<button type="button" class="em-button" data-act="cancel"></button>' +
       '<button type="submit" class="em-button em-strong" data-act="apply"></button></div></form>';
@@ -67,7 +93,7 @@
     dialog.querySelector("form").onsubmit = (event) => {
       event.preventDefault();
       dialog.close(); // first: while it is open, no other part of the page can be pressed
-      if (text.value.trim()) apply(text.value);
+      if (text.value.trim()) applyText(text.value);
     };
     dialog.onclose = () => dialog.remove();
     dialog.onclick = (event) => {
@@ -83,7 +109,8 @@
   let cover = null;
 
   // Fields of other tabs that take files themselves are left alone.
-  const forOthers = (event) => event.target.closest?.("[data-testid*='upload'], .image-container, .upload-container, .em-canvas");
+  const TAKERS = "[data-testid*='upload'], .image-container, .upload-container, .em-canvas";
+  const forOthers = (event) => event.target.closest?.(TAKERS);
   const carriesFile = (event) => event.dataTransfer?.types.includes("Files") && !forOthers(event);
 
   function showCover(visible) {
@@ -105,7 +132,7 @@
     showCover(false);
     if (!carriesFile(event)) return;
     event.preventDefault();
-    if (event.dataTransfer.files[0]) applyFile(event.dataTransfer.files[0]);
+    if (event.dataTransfer.files[0]) received(event.dataTransfer.files[0]);
   });
   document.addEventListener("paste", (event) => {
     const text = event.clipboardData?.getData("text/plain") ?? "";
@@ -114,5 +141,5 @@
   });
   onAppear("#em-read", (button) => (button.onclick = open));
 
-  emulsion.settings = { apply, taken, filled, open };
+  emulsion.settings = { apply, applyInfo, applyFile, infoOf, taken, filled, open };
 })();

@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const { one, input, onAppear, setInput, t, ask, toast, address } = emulsion;
+  const { one, input, onAppear, setInput, t, ask, complain, address } = emulsion;
   const place = emulsionDefaults.places; // of fields among the values that are sent
   const CANVAS_MODES = { img2img: "sketch", inpaint: "mask" };
   const sent = {}; // what: {revision, id} of the last upload
@@ -39,23 +39,37 @@
         if (tab === "inpaint") set("source_mask", await uploaded("mask", emulsion.canvas.mask));
       }
     } catch (error) {
-      const { found, wanted, remedy } = error.parts ?? { found: t("error.connection") };
-      toast([found, wanted, remedy], { bad: true });
+      complain(error);
     }
     return changed;
   }
 
   // ---- finished pictures ----
 
-  const blobOf = async (picture) => (await fetch(address(`jobs/${picture.job}/pictures/${picture.index}`))).blob();
+  async function blobOf(picture) {
+    const answer = await fetch(picture.url).catch(() => null);
+    if (!answer?.ok) throw new Error(t(answer ? "studio.gone" : "error.connection"));
+    return answer.blob();
+  }
 
-  async function sendTo(tab) {
+  function shownPicture() {
     const picture = emulsion.pictures.shown();
+    return picture && { ...picture, url: address(`jobs/${picture.job}/pictures/${picture.index}`) };
+  }
+
+  // Takes a picture {url, name, width, height} to a tab; without one, the finished picture that is shown. Tabs without
+  // the canvas hear of it by the event "emulsion:send" with {to, url, name}.
+  async function sendTo(tab, picture = shownPicture()) {
     if (!picture) return;
+    if (!(tab in CANVAS_MODES)) {
+      const detail = { to: tab, url: picture.url, name: picture.name };
+      document.dispatchEvent(new CustomEvent("emulsion:send", { detail }));
+      return emulsion.tabs.open(tab);
+    }
     try {
       await emulsion.canvas.setPicture(await blobOf(picture), { name: picture.name });
-    } catch {
-      return toast([t("error.connection")], { bad: true });
+    } catch (error) {
+      return complain(error);
     }
     setInput(input("em-width"), picture.width);
     setInput(input("em-height"), picture.height);
@@ -65,7 +79,7 @@
 
   // Enlarges the shown picture by the settings of the second pass.
   async function enlarge() {
-    const picture = emulsion.pictures.shown();
+    const picture = shownPicture();
     if (!picture) return;
     try {
       const { width, height, seed } = picture;
@@ -73,7 +87,7 @@
       one("#em-generate").click();
     } catch (error) {
       once = null;
-      toast([error.parts?.found ?? t("error.connection")], { bad: true });
+      complain(error);
     }
   }
 

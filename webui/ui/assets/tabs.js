@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { one, onAppear, stored, store } = emulsion;
+  const { one, onAppear, t, stored, store } = emulsion;
   const KEY = "emulsion.tab";
 
   function show(name) {
@@ -11,10 +11,14 @@
     document.dispatchEvent(new CustomEvent("emulsion:tab", { detail: { name } }));
   }
 
-  // Opens a tab as a click on it would.
-  function open(name) {
-    one(`#em-tab-${name}-button`)?.click();
+  // On narrow screens Gradio moves tabs into a menu, where they have nothing but their text.
+  function button(name) {
+    const inMenu = [...document.querySelectorAll("#em-tabs .overflow-dropdown button")];
+    return one(`#em-tab-${name}-button`) ?? inMenu.find((entry) => entry.textContent.trim() === t(`tab.${name}`));
   }
+
+  // Opens a tab as a click on it would.
+  const open = (name) => button(name)?.click();
 
   document.body.dataset.tab = "txt2img";
   onAppear("#em-tabs", () => {
@@ -22,5 +26,5 @@
     if (kept && kept !== "txt2img") setTimeout(() => open(kept), 0);
   });
 
-  emulsion.tabs = { show, open, current: () => document.body.dataset.tab };
+  emulsion.tabs = { show, open, has: (name) => Boolean(button(name)), current: () => document.body.dataset.tab };
 })();

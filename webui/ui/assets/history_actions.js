@@ -1,0 +1,108 @@
+// What can be done with pictures of the gallery, from its grid, its bar and its enlarged view.
+"use strict";
+
+(() => {
+  const { one, input, setInput, t, ask, send, address, toast, complain } = emulsion;
+  const { history } = emulsion;
+  const AT_ONCE = 2000; // the server's limit
+
+  const here = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+
+  async function attempt(act) {
+    try {
+      return await act();
+    } catch (error) {
+      complain(error);
+      return null;
+    }
+  }
+
+  // ---- marks ----
+
+  const mark = (pictures, marks) =>
+    attempt(async () => {
+      for (const picture of pictures) await history.mark(picture, marks);
+    });
+
+  // All become favourites, or, where all are, none.
+  const favour = (pictures) => mark(pictures, { favourite: !pictures.every((picture) => picture.favourite) });
+
+  // F and 0 to 5; tells whether the key was one of them.
+  function markByKey(key, pictures) {
+    if (key.toLowerCase() === "f") favour(pictures);
+    else if (/^[0-5]$/.test(key)) mark(pictures, { rating: Number(key) });
+    else return false;
+    return true;
+  }
+
+  // ---- trash ----
+
+  function throwAway(ids) {
+    return attempt(async () => {
+      const { trash } = await send("history/trash", { ids: ids.slice(0, AT_ONCE) });
+      emulsion.historyGrid.chooseNone();
+      await history.remove(new Set(ids.slice(0, AT_ONCE)));
+      const said = ids.length === 1 ? t("history.deleted_one") : t("history.deleted", { count: ids.length });
+      toast([said], { action: t("history.undo"), act: () => bringBack(trash) });
+      return true;
+    });
+  }
+
+  const bringBack = (trash) =>
+    attempt(async () => {
+      await send("history/restore", { trash });
+      await history.reload();
+    });
+
+  // ---- files ----
+
+  function save(url, name) {
+    const link = Object.assign(document.createElement("a"), { href: url, download: name });
+    link.click();
+  }
+
+  async function zip(pictures) {
+    const headers = { "Content-Type": "application/json" };
+    const body = JSON.stringify({ ids: pictures.slice(0, AT_ONCE).map((picture) => picture.id) });
+    await attempt(async () => {
+      toast([t("history.packing")]);
+      const answer = await fetch(address("history/zip"), { method: "POST", headers, body });
+      if (!answer.ok) throw Object.assign(new Error(), { parts: (await answer.json().catch(() => ({}))).error ?? {} });
+      const url = URL.createObjectURL(await answer.blob());
+      save(url, "pictures.zip");
+      setTimeout(() => URL.revokeObjectURL(url), 60000);
+      one(".em-toast")?.remove();
+    });
+  }
+
+  const download = (picture) => save(history.link(picture.file), picture.name);
+  const openFolder = (picture) => attempt(() => ask(`history/${picture.id}/folder`, { method: "POST" }));
+
+  // ---- to the studio ----
+
+  // Everything that the picture was made with. Without a text of this form, the whole file is looked at.
+  const use = (picture) =>
+    attempt(async () => {
+      if (picture.infotext) emulsion.settings.apply(picture.infotext);
+      else {
+        const blob = await (await fetch(history.link(picture.file))).blob();
+        await emulsion.settings.applyFile(new File([blob], picture.name, { type: blob.type }));
+      }
+      emulsion.tabs.open("txt2img");
+    });
+
+  function useSeed(picture) {
+    setInput(input("em-seed"), picture.seed);
+    emulsion.tabs.open("txt2img");
+    toast([t("history.seed_set", { seed: picture.seed })]);
+  }
+
+  function sendTo(tab, picture) {
+    const { name, width, height } = picture;
+    return emulsion.studio.sendTo(tab, { url: history.link(picture.file), name, width, height });
+  }
+
+  emulsion.historyActions = {
+    ...{ here, mark, favour, markByKey, throwAway, zip, download, openFolder, use, useSeed, sendTo },
+  };
+})();
