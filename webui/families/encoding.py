@@ -37,13 +37,15 @@ def encode_chunks(
 
     `skip` 1 takes each encoder's last layer, `final_norm` normalises what was taken. `embeddings` maps a name to
     vectors [n, D], one tensor for each encoder. Every chunk is encoded by itself, so that neighbours never change it.
+    Gradients are kept for vectors that want them, and only then.
     """
     embeddings = embeddings or {}
     tokenizer = clip_tokenizer()
     lengths = {name: len(vectors[0]) for name, vectors in embeddings.items()}
     prompts = equalise([chunk_prompt(text, tokenizer, emphasis, comma_backtrack, lengths) for text in texts], tokenizer)
     result = []
-    with torch.no_grad():
+    trained = any(tensor.requires_grad for tensors in embeddings.values() for tensor in tensors)
+    with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
         for chunks in prompts:
             contexts, pooled = [], []
             for index, part in enumerate(model.family.text_encoders):

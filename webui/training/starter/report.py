@@ -42,9 +42,9 @@ def request_for(
 class Studio:
     """The product's engine with the checkpoint under test."""
 
-    def __init__(self, folder: Path, models: Path, device: str = "auto"):
+    def __init__(self, folder: Path, models: Path, device: str = "auto", precision: str = "auto"):
         settings = Settings(make_paths(folder, models_dir=models))
-        self.session = Session(settings, open_catalogue(settings), device=device)
+        self.session = Session(settings, open_catalogue(settings), device=device, precision=precision)
 
     def picture(self, request: GenerationRequest) -> Image.Image:
         """The first picture of a request."""
