@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -67,7 +68,7 @@ def lora(lesson: Lesson) -> Taught:
     ups = {name: nn.Parameter(torch.zeros(w.shape[0], RANK)) for name, w in layers.items()}
 
     def write(path: Path) -> None:
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name in layers:
             tensors |= {f"{spelled(name)}.lora_down.weight": downs[name], f"{spelled(name)}.lora_up.weight": ups[name]}
         save(path, tensors, layers, "networks.lora")
@@ -86,7 +87,7 @@ def lokr(lesson: Lesson) -> Taught:
     fronts = {name: nn.Parameter(torch.randn(RANK, w.shape[1] // side) / side) for name, w in layers.items()}
 
     def write(path: Path) -> None:
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name in layers:
             parts = {"lokr_w1": firsts[name], "lokr_w2_a": backs[name], "lokr_w2_b": fronts[name]}
             tensors |= {f"{spelled(name)}.{role}": tensor for role, tensor in parts.items()}
@@ -124,7 +125,8 @@ def hypernetwork(lesson: Lesson) -> Taught:
             for pair in pairs
         )
         structure = {"layer_structure": [1, HIDDEN / width, 1], "activation_func": "relu", "activate_output": False}
-        torch.save({width: states, **structure, "step": 0, "name": path.stem, "is_layer_norm": False}, path)
+        whole: dict[Any, Any] = {width: states, **structure}
+        torch.save({**whole, "step": 0, "name": path.stem, "is_layer_norm": False}, path)
 
     return Taught([p for pair in pairs for layer in pair for p in layer.parameters()], answer, write)
 
@@ -255,7 +257,7 @@ def main() -> None:
     for name in kinds:
         torch.manual_seed(0)
         taught = KINDS[name].make(lesson)
-        teach(lesson, taught, STEPS, KINDS[name].rate, lambda line, name=name: print(name, line, flush=True))
+        teach(lesson, taught, STEPS, KINDS[name].rate, partial(print, name, flush=True))
         taught.write(folder / KINDS[name].file)
 
 
