@@ -27,6 +27,7 @@ from webui.library.history import History
 from webui.paths import StartOptions
 from webui.ports import choose_port
 from webui.registry import Registry
+from webui.scripts import SCRIPTS
 from webui.settings import Settings, SettingsStore
 from webui.upscalers.builtin import UPSCALERS
 from webui.upscalers.restorers import RESTORERS
@@ -170,7 +171,7 @@ def _extensions(folders: tuple[Path, ...]) -> Extensions:
     """Load extensions for what they add to the page and the routes. Their samplers and the like count in the worker."""
     aside: dict[str, Registry[Any]] = {name: Registry(name) for name in ("samplers", "schedules", "families")}
     shown: dict[str, Registry[Any]] = {"directives": DIRECTIVES, "tabs": TABS, "routes": ROUTES}
-    shown |= {"upscalers": UPSCALERS, "restorers": RESTORERS}
+    shown |= {"upscalers": UPSCALERS, "restorers": RESTORERS, "scripts": SCRIPTS}
     found = load_extensions(folders, Registries(**aside, **shown))
     for entry in found.entries:
         if entry.error:

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from webui.errors import ExtensionError, InvalidRequest
 from webui.registry import Registry
+from webui.request import GenerationRequest
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
     from torch import Tensor
 
     from webui.diffusion.conditioning import Conditioning
@@ -28,6 +31,7 @@ __all__ = [
     "API_VERSION",
     "NO_HOOKS",
     "BlockHooks",
+    "Cell",
     "Conditioning",
     "Denoiser",
     "DirectiveCall",
@@ -35,12 +39,15 @@ __all__ = [
     "ExtensionError",
     "InvalidRequest",
     "JobHooks",
+    "Made",
     "Option",
     "PictureInfo",
     "Predictor",
     "PromptText",
     "Registries",
     "Registry",
+    "Script",
+    "Sheet",
     "Site",
     "Start",
     "Step",
@@ -274,13 +281,69 @@ class Extension(_Checked):
 
 
 @dataclass(frozen=True)
+class Cell:
+    """One job of a script's many. `labels` name it, one for each direction of the sheet that it stands in.
+
+    `place` is its column, row and page there. `settings` hold for it alone. It can start from another picture than the
+    request's: `start` is a file, or the number of an earlier cell, whose first picture it then is; `mask` a file.
+    """
+
+    request: GenerationRequest
+    labels: tuple[str, ...] = ()
+    place: tuple[int, int, int] = (0, 0, 0)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    start: int | Path | None = None
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a cell: the file of its first picture, or why there is none (empty: it was left out)."""
+
+    cell: Cell
+    picture: Path | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A picture made of a script's pictures. `fields` go into its infotext, behind those of the first picture."""
+
+    name: str  # of the file
+    picture: Image.Image
+    fields: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+Draw: TypeAlias = Callable[[], int]  # a random seed
+
+
+@dataclass(frozen=True)
+class Script:
+    """Many jobs from one request. `options` stand in the order in which A1111's API takes a script's arguments.
+
+    `plan(request, arguments, draw)` says which cells there are, in milliseconds and without torch; seeds that it wants
+    come from `draw()`. `assemble(made, arguments)` lays their pictures out, in the order of the cells.
+    """
+
+    options: tuple[Option, ...]
+    plan: Callable[[GenerationRequest, Mapping[str, Any], Draw], Sequence[Cell]]
+    assemble: Callable[[Sequence[Made], Mapping[str, Any]], Sequence[Sheet]] | None = None
+    tabs: tuple[str, ...] = ("txt2img", "img2img")  # where it is offered; inpainting counts as img2img
+    own_pictures: bool = False  # its cells bring the pictures to start from: the request needs none
+
+
+SCRIPTS: Registry[Script] = Registry("script")  # those of this program are in webui/scripts
+
+
+@dataclass(frozen=True)
 class Registries:
     """Where extensions add things, with `registries.samplers.register("My sampler")(function)`.
 
     `directives` hold `function(call: DirectiveCall) -> str`, whose result takes the directive's place;
     `tabs` hold `function() -> gradio blocks`; `routes` hold `function(app: fastapi.FastAPI) -> None`;
     `upscalers` hold `function(picture, size) -> picture` of Pillow's RGB pictures and a (width, height);
-    `restorers`, of faces, hold `function(picture, weight) -> picture` of the same size.
+    `restorers`, of faces, hold `function(picture, weight) -> picture` of the same size; `scripts` hold a `Script`.
     """
 
     samplers: Registry[Any]
@@ -291,12 +354,16 @@ class Registries:
     routes: Registry[Callable[[Any], None]]
     upscalers: Registry[Any] = field(default_factory=lambda: Registry("upscaler"))
     restorers: Registry[Any] = field(default_factory=lambda: Registry("face restorer"))
+    scripts: Registry[Script] = field(default_factory=lambda: Registry("script"))
 
 
-def option_values(extension: Extension, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option of an extension with its given or default value. Raises InvalidRequest on unknown keys or values."""
-    known = {option.key: option for option in extension.options}
+def option_values(owner: str, options: Sequence[Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of an extension or a script with its given or default value.
+
+    Raises InvalidRequest on unknown keys or values.
+    """
+    known = {option.key: option for option in options}
     for key in given:
         if key not in known:
-            raise InvalidRequest(f"{extension.name} has no option {key!r}.", f"Known: {', '.join(known) or 'none'}.")
+            raise InvalidRequest(f"{owner} has no option {key!r}.", f"Known: {', '.join(known) or 'none'}.")
     return {key: option.check(given[key]) if key in given else option.default for key, option in known.items()}

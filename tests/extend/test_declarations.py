@@ -14,6 +14,7 @@ PUBLIC = [
     "API_VERSION",
     "NO_HOOKS",
     "BlockHooks",
+    "Cell",
     "Conditioning",
     "Denoiser",
     "DirectiveCall",
@@ -21,12 +22,15 @@ PUBLIC = [
     "ExtensionError",
     "InvalidRequest",
     "JobHooks",
+    "Made",
     "Option",
     "PictureInfo",
     "Predictor",
     "PromptText",
     "Registries",
     "Registry",
+    "Script",
+    "Sheet",
     "Site",
     "Start",
     "Step",
@@ -132,6 +136,6 @@ def test_a_whole_number_fits_a_decimal_option():
 
 def test_unknown_options_are_refused_by_name():
     extension = type("Mine", (Extension,), {"name": "mine", "options": (Option("amount", "Amount", 1),)})()
-    assert option_values(extension, {}) == {"amount": 1}
+    assert option_values("mine", extension.options, {}) == {"amount": 1}
     with pytest.raises(InvalidRequest, match="amuont"):
-        option_values(extension, {"amuont": 2})
+        option_values("mine", extension.options, {"amuont": 2})

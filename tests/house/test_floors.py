@@ -30,7 +30,7 @@ FLOORS = (
     {"nn", "exchange"},
     {"families", "adapters", "preprocessors", "upscalers"},
     {"extend", "library"},
-    {"engine", "merging"},
+    {"engine", "merging", "scripts"},
     {"training", "workers"},
     {"ui", "api"},
     {"app", "cli", "commands", "pass_options", "doctor", "model_commands", "old_flags"},

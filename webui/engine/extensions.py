@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from webui.errors import ExtensionError, InvalidRequest
-from webui.extend import API_VERSION, DirectiveCall, Extension, Registries, option_values
+from webui.extend import API_VERSION, SCRIPTS, DirectiveCall, Extension, Registries, option_values
 from webui.registry import Entry, Registry
 from webui.upscalers.builtin import UPSCALERS
 from webui.upscalers.restorers import RESTORERS
@@ -59,7 +59,7 @@ class Extensions:
                 f"Loaded: {', '.join(loaded) or 'none'}.",
                 "Install it, switch it on, or take its options out of the request.",
             )
-        return {name: option_values(extension, requested.get(name, {})) for name, extension in loaded.items()}
+        return {name: option_values(name, extension.options, requested.get(name, {})) for name, extension in loaded.items()}
 
     def infotext_fields(self, requested: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         """Infotext keys and values of the options that are not at their defaults."""
@@ -87,7 +87,7 @@ def registries() -> Registries:
     from webui.diffusion.schedules import SCHEDULES
     from webui.families import FAMILIES
 
-    return Registries(SAMPLERS, SCHEDULES, FAMILIES, DIRECTIVES, TABS, ROUTES, UPSCALERS, RESTORERS)
+    return Registries(SAMPLERS, SCHEDULES, FAMILIES, DIRECTIVES, TABS, ROUTES, UPSCALERS, RESTORERS, SCRIPTS)
 
 
 def load_extensions(

@@ -20,6 +20,7 @@ from webui.extend import Registries
 from webui.imaging.metadata import save_picture
 from webui.registry import Registry
 from webui.request import GenerationRequest
+from webui.scripts import SCRIPTS
 from webui.settings import Settings
 from webui.workers.plain import from_plain
 from webui.workers.tasks import TaskJob, task
@@ -36,7 +37,7 @@ class Generator:
 
     def __init__(self, plain: Mapping[str, Any]):
         wanted = from_plain(plain)
-        self._registries = registries()
+        self._registries = dataclasses.replace(registries(), scripts=SCRIPTS)  # those of this program come first
         folder = wanted.settings.paths.program / "extensions"
         disabled = wanted.settings["disabled_extensions"]
         found = load_extensions([folder], self._registries, disabled) if wanted.extensions else Extensions()
@@ -60,7 +61,7 @@ class Generator:
 
     def change(self, settings: Mapping[str, Any]) -> None:
         """Other settings; the loaded checkpoint stays until a job wants another one."""
-        self._use(from_plain(settings).settings)
+        _use(self._session, from_plain(settings).settings)
 
     def load(self, checkpoint: str | None) -> None:
         """Make a checkpoint and the VAE of the settings the loaded ones."""
@@ -73,20 +74,8 @@ class Generator:
         self, request: GenerationRequest, options: Mapping[str, Any], report: Callable[..., None], control: Control
     ) -> None:
         """Plan and run one job, with the job's own settings while it lasts."""
-        session = self._session
-        with self._settings(options.get("settings") or {}):
-            plan = _plan(request, session)
-
-            def on_event(event: Mapping[str, Any]) -> None:
-                values = {name: value for name, value in event.items() if name not in ("type", "bytes", "image")}
-                if event["type"] == "picture":
-                    values = _picture(event, values, plan, session, Path(options["scratch"]))
-                report(event["type"], event.get("bytes", b""), **values)
-
-            made = run(plan, session, on_event, control)
-            if session.settings["save_grids"] and plan.request.save and len(made) > 1:
-                save_grid(plan, [result.image for result in made], made[0].infotext, session)
-            session.catalogue.library.mark_used(_files(plan))
+        with using(self._session, options.get("settings") or {}):
+            make_pictures(request, self._session, report, control, Path(options["scratch"]))
 
     def perform(
         self,
@@ -97,7 +86,7 @@ class Generator:
         control: Control,
     ) -> None:
         """Run one job of another kind, with the job's own settings while it lasts."""
-        with self._settings(options.get("settings") or {}):
+        with using(self._session, options.get("settings") or {}):
             self._session.catalogue.refresh()
             try:
                 task(name).run(values, TaskJob(self._session, report, control, Path(options["scratch"])))
@@ -109,19 +98,40 @@ class Generator:
             self._session.unload()
         raise OutOfMemory("Memory ran out.", remedy="Use a smaller size, or close other programs.")
 
-    @contextmanager
-    def _settings(self, changes: Mapping[str, Any]) -> Iterator[None]:
-        before = self._session.settings
-        self._use(before.changed(changes))
-        try:
-            yield
-        finally:
-            self._use(before)
 
-    def _use(self, settings: Settings) -> None:
-        self._session.settings = settings
-        self._session.catalogue.default = settings["checkpoint"]
-        self._session.catalogue.vae_choices = settings["vae_choices"]
+@contextmanager
+def using(session: Session, changes: Mapping[str, Any]) -> Iterator[None]:
+    """Other settings for a while. Raises SettingsError for those that do not fit."""
+    before = session.settings
+    _use(session, before.changed(changes))
+    try:
+        yield
+    finally:
+        _use(session, before)
+
+
+def _use(session: Session, settings: Settings) -> None:
+    session.settings = settings
+    session.catalogue.default = settings["checkpoint"]
+    session.catalogue.vae_choices = settings["vae_choices"]
+
+
+def make_pictures(
+    request: GenerationRequest, session: Session, report: Callable[..., None], control: Control, scratch: Path
+) -> None:
+    """Plan and run a request, and report all that happens. Pictures that are not to be saved go into `scratch`."""
+    plan = _plan(request, session)
+
+    def on_event(event: Mapping[str, Any]) -> None:
+        values = {name: value for name, value in event.items() if name not in ("type", "bytes", "image")}
+        if event["type"] == "picture":
+            values = _picture(event, values, plan, session, scratch)
+        report(event["type"], event.get("bytes", b""), **values)
+
+    made = run(plan, session, on_event, control)
+    if session.settings["save_grids"] and plan.request.save and len(made) > 1:
+        save_grid(plan, [result.image for result in made], made[0].infotext, session)
+    session.catalogue.library.mark_used(_files(plan))
 
 
 def _plan(request: GenerationRequest, session: Session) -> Plan:

@@ -28,6 +28,7 @@ TASKS.register("extras")("webui.workers.tasks.extras")
 TASKS.register("merge")("webui.workers.tasks.merge")
 
 
+TASKS.register("script")("webui.workers.tasks.script")
 @dataclass(frozen=True)
 class TaskJob:
     """What a task may use while it runs.

@@ -1,0 +1,56 @@
+"""Scripts: many jobs from one request. A script is data: options, a plan, a way to lay its pictures out. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from webui.errors import InvalidRequest
+from webui.extend import SCRIPTS, Cell, Draw, Made, Option, Script, Sheet, option_values
+
+# isort: off
+# the order of these imports is the order in which scripts are shown
+from webui.scripts import xyz, matrix, lines, loopback, folder  # noqa: F401
+
+# isort: on
+__all__ = ["SCRIPTS", "Cell", "Draw", "Made", "Script", "Sheet", "arguments_of", "from_positions", "tab_of"]
+
+
+def arguments_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every argument of a script, given or by default, checked. Raises InvalidRequest.
+
+    Texts are read as numbers where numbers are wanted, and choices are found whatever their case.
+    """
+    script, shown = SCRIPTS[name], SCRIPTS.find(name).name
+    known = {option.key: option for option in script.options}
+    return option_values(shown, script.options, {key: _in_kind(known.get(key), value) for key, value in given.items()})
+
+
+def from_positions(name: str, arguments: Sequence[Any], tab: str) -> dict[str, Any]:
+    """The arguments of a script as A1111's API gives them: by position; what is missing has its default."""
+    script = SCRIPTS[name]
+    if len(arguments) > len(script.options):
+        raise InvalidRequest(f"{name} was given {len(arguments)} arguments.", f"It takes {len(script.options)}.")
+    if script is xyz.SCRIPT:
+        return arguments_of(name, xyz.from_positions(arguments, tab))
+    return arguments_of(name, {option.key: value for option, value in zip(script.options, arguments, strict=False)})
+
+
+def tab_of(mode: str) -> str:
+    """The tab in whose list a script stands, of one of the page's modes."""
+    return "img2img" if mode in ("img2img", "inpaint") else "txt2img"
+
+
+def _in_kind(option: Option | None, value: Any) -> Any:
+    """A value in the type of its option where it can be read as such; `Option.check` refuses the others."""
+    if option is None:
+        return value
+    if isinstance(option.default, str):
+        if option.choices and isinstance(value, str):
+            return next((choice for choice in option.choices if choice.casefold() == value.strip().casefold()), value)
+        return value
+    if isinstance(value, str):
+        return option.read(value.strip())
+    if isinstance(option.default, int) and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -1,0 +1,134 @@
+"""Batch from a folder: every picture of a folder through img2img, with what its own infotext says, as far as wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from webui.errors import EmulsionError, FileError, InvalidRequest
+from webui.exchange import read_picture
+from webui.extend import SCRIPTS, Cell, Draw, Option, Script
+from webui.imaging.files import open_picture
+from webui.request import GenerationRequest, replace
+
+TITLE = "Batch from a folder"
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif")
+MOST_FILES = 10_000
+
+OPTIONS = (
+    Option("folder", "Input folder", "", help="A folder of this machine; its pictures are taken in order of name."),
+    Option("masks", "Mask folder", "", help="Masks of the same names for inpainting; or one mask for all pictures."),
+    Option("own_size", "Use each picture's own size", False),
+    Option(
+        "use_infotext", "Use the pictures' own settings", False, help="Those chosen below, where a picture says them."
+    ),
+    Option("prompt", "Prompt", True, help="Added behind the prompt above."),
+    Option("negative_prompt", "Negative prompt", True, help="Added behind the negative prompt above."),
+    Option("seed", "Seed", True),
+    Option("guidance_scale", "CFG scale", True),
+    Option("sampler", "Sampler", True),
+    Option("steps", "Steps", True),
+    Option("checkpoint", "Checkpoint", False),
+    Option("infotext_folder", "Folder of the settings", "", help="Pictures of the same names to read settings from."),
+)
+
+Take: TypeAlias = Callable[[GenerationRequest, GenerationRequest], GenerationRequest]  # the job's, the picture's
+
+
+def _behind(field: str) -> Take:
+    def take(request: GenerationRequest, said: GenerationRequest) -> GenerationRequest:
+        words = [text for text in (getattr(request, field), getattr(said, field)) if text]
+        return replace(request, **{field: " ".join(words)})
+
+    return take
+
+
+def _of_pass(*fields: str) -> Take:
+    def take(request: GenerationRequest, said: GenerationRequest) -> GenerationRequest:
+        first, *others = request.passes
+        own = {field: getattr(said.passes[0], field) for field in fields}
+        return replace(request, passes=(dataclasses.replace(first, **own), *others))
+
+    return take
+
+
+def _guidance(request: GenerationRequest, said: GenerationRequest) -> GenerationRequest:
+    first, *others = request.passes
+    guidance = dataclasses.replace(first.guidance, scale=said.passes[0].guidance.scale)
+    return replace(request, passes=(dataclasses.replace(first, guidance=guidance), *others))
+
+
+TAKEN: Mapping[str, Take] = {
+    "prompt": _behind("prompt"),
+    "negative_prompt": _behind("negative_prompt"),
+    "seed": lambda request, said: replace(request, seed=said.seed),
+    "guidance_scale": _guidance,
+    "sampler": _of_pass("sampler", "schedule"),
+    "steps": _of_pass("steps"),
+    "checkpoint": lambda request, said: replace(request, checkpoint=said.checkpoint or request.checkpoint),
+}
+
+
+def plan(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -> list[Cell]:
+    """One cell a picture. Raises FileError for a folder that is not there or empty."""
+    if request.passes[0].source != "image":
+        raise InvalidRequest("A batch from a folder is made in img2img.", "", "Choose that tab.")
+    files = pictures_in(arguments["folder"])
+    masks = {file.stem: file for file in pictures_in(arguments["masks"])} if arguments["masks"] else {}
+    seed = draw() if request.seed < 0 else request.seed
+    cells = []
+    for number, file in enumerate(files):
+        made = replace(request, seed=seed)
+        if arguments["own_size"]:
+            made = _sized(made, file)
+        if arguments["use_infotext"]:
+            made = _with_settings(made, file, arguments)
+        mask = masks.get(file.stem) or (next(iter(masks.values())) if len(masks) == 1 else None)
+        if masks and mask is None:
+            raise FileError(f"The mask folder has no mask for {file.name}.", "One of the same name was wanted.")
+        cells.append(Cell(made, (file.name,), (0, number, 0), start=file, mask=mask))
+    return cells
+
+
+def pictures_in(name: str) -> list[Path]:
+    """The picture files of a folder, by name. Raises FileError where there are none."""
+    folder = Path(name).expanduser()
+    if not name or not folder.is_dir():
+        raise FileError(f"The folder {name!r} is not there." if name else "No folder is named.", "A folder was wanted.")
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    if not files:
+        raise FileError(f"The folder {name} holds no pictures.", f"Wanted: {', '.join(SUFFIXES)}.")
+    if len(files) > MOST_FILES:
+        raise FileError(f"The folder {name} holds {len(files)} pictures.", f"At most {MOST_FILES} are taken.")
+    return files
+
+
+def _sized(request: GenerationRequest, file: Path) -> GenerationRequest:
+    try:
+        width, height = (max(16, side // 8 * 8) for side in open_picture(file).size)
+    except EmulsionError:
+        return request  # the cell will say what is wrong with the file
+    first, *others = request.passes
+    return replace(request, passes=(dataclasses.replace(first, width=width, height=height), *others))
+
+
+def _with_settings(request: GenerationRequest, file: Path, arguments: Mapping[str, Any]) -> GenerationRequest:
+    source = file
+    if arguments["infotext_folder"]:
+        folder = Path(arguments["infotext_folder"]).expanduser()
+        source = next((one for one in sorted(folder.glob(f"{file.stem}.*")) if one.suffix.lower() in SUFFIXES), file)
+    try:
+        said = read_picture(source).request
+    except EmulsionError:
+        said = None
+    if said is None:
+        return request
+    for name, take in TAKEN.items():
+        if arguments[name]:
+            request = take(request, said)
+    return request
+
+
+SCRIPTS.register(TITLE)(Script(OPTIONS, plan, tabs=("img2img",), own_pictures=True))

@@ -1,0 +1,64 @@
+"""Loopback: a picture goes through img2img again and again, each time from the one before."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from webui.errors import InvalidRequest
+from webui.extend import SCRIPTS, Cell, Draw, Option, Script
+from webui.request import GenerationRequest, replace
+
+TITLE = "Loopback"
+CURVES = ("Aggressive", "Linear", "Lazy")
+
+OPTIONS = (
+    Option("loops", "Loops", 4, minimum=1, maximum=32, step=1),
+    Option("final_denoising_strength", "Final denoising strength", 0.5, minimum=0.0, maximum=1.0, step=0.01),
+    Option("denoising_curve", "Denoising strength curve", "Linear", choices=CURVES),
+    Option("append_interrogation", "Append interrogated prompt at each iteration", "None"),
+)
+
+
+def strength_at(loop: int, loops: int, first: float, last: float, curve: str) -> float:
+    """The denoising strength of a loop, counted from 0: from the first to the last one along a curve (A1111's)."""
+    if loops == 1:
+        return first
+    way = loop / (loops - 1)
+    if curve == "Aggressive":
+        way = math.sin(way * math.pi / 2)
+    elif curve == "Lazy":
+        way = 1 - math.cos(way * math.pi / 2)
+    return first + (last - first) * way
+
+
+def plan(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -> list[Cell]:
+    """One chain of cells for each batch of the request; the seed rises with every loop."""
+    first, *others = request.passes
+    if first.source != "image":
+        raise InvalidRequest("Loopback needs a picture to start from.", "", "Use it in img2img.")
+    if arguments["append_interrogation"] not in ("", "None"):
+        raise InvalidRequest(
+            "Loopback cannot append interrogated prompts.", "", 'Set "Append interrogated prompt" to "None".'
+        )
+    seed, loops = draw() if request.seed < 0 else request.seed, arguments["loops"]
+    cells: list[Cell] = []
+    for chain in range(request.count):
+        for loop in range(loops):
+            strength = strength_at(
+                loop,
+                loops,
+                first.denoising_strength,
+                arguments["final_denoising_strength"],
+                arguments["denoising_curve"],
+            )
+            step = dataclasses.replace(first, denoising_strength=round(strength, 6))
+            made = replace(request, passes=(step, *others), seed=seed + len(cells), batch_size=1, count=1)
+            labels = (f"Loop {loop + 1}", f"Batch {chain + 1}")
+            cells.append(Cell(made, labels, (loop, chain, 0), start=len(cells) - 1 if loop else None))
+    return cells
+
+
+SCRIPTS.register(TITLE)(Script(OPTIONS, plan, tabs=("img2img",)))
