@@ -116,7 +116,8 @@ def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
 
     options = house.options
     accounts, made_up = make_accounts(options.auth, options.api_auth, options.share or options.host not in LOOPBACK)
-    app = make_application(Context(house.service, house.store, house.catalogue, house.for_worker, options.offline))
+    given = (house.service, house.store, house.catalogue, house.for_worker, options.offline, options, house.extensions)
+    app = make_application(Context(*given))
     _add_extension_routes(app)
     if not options.nowebui:
         _add_page(app, house, accounts)

@@ -146,6 +146,7 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     web.add_argument("--language", choices=("en", "zh-CN"), help="default: as in the settings, else the browser's")
     web.add_argument("--ckpt", "--checkpoint", dest="checkpoint", metavar="NAME", help="checkpoint to load first")
     web.add_argument("--vae-path", dest="vae", metavar="NAME", help="VAE to use first")
+    web.add_argument("--api-server-stop", action="store_true", help="let HTTP clients end the program")
     web.add_argument("--offline", action="store_true", help="never use the network")
     web.add_argument(
         "--disable-all-extensions", "--disable-extra-extensions", dest="no_extensions", action="store_true"
@@ -303,6 +304,7 @@ def start_options(options: argparse.Namespace) -> StartOptions:
         precision=precision_of(options),
         offline=options.offline,
         extensions=not options.no_extensions,
+        api_server_stop=options.api_server_stop,
     )
 
 

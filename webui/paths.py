@@ -129,3 +129,4 @@ class StartOptions:
     precision: str = "auto"  # "auto", "float32", "bfloat16", "float16"
     offline: bool = False
     extensions: bool = True
+    api_server_stop: bool = False  # whether /sdapi/v1/server-stop and its kin are there

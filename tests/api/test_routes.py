@@ -203,7 +203,6 @@ def test_nothing_is_saved_or_sent_unless_asked(client, house):
         ({"cfg_scale": 1e9}, 422),
         ({"script_name": "x/y/z plot"}, 422),
         ({"alwayson_scripts": {"ControlNet": {"args": []}}}, 422),
-        ({"enable_hr": True}, 422),
         ({"override_settings": {"CLIP_stop_at_last_layers": 99}}, 422),
         ({"prompt": "wrong"}, 422),  # the engine refuses it
         ({"prompt": "bug"}, 500),

@@ -7,7 +7,20 @@ from collections.abc import Callable
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from webui.api import adapters, downloads, generate, listings, merge, picture_info, vae
+from webui.api import (
+    adapters,
+    downloads,
+    extras,
+    generate,
+    internal,
+    listings,
+    merge,
+    model_lists,
+    operation,
+    picture_info,
+    script_lists,
+    vae,
+)
 from webui.api.context import Context
 from webui.api.door import Door, HostNames
 from webui.api.login import Accounts, Login
@@ -17,6 +30,11 @@ ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     generate.make_router,
     listings.make_router,
     adapters.make_router,
+    extras.make_router,
+    model_lists.make_router,
+    script_lists.make_router,
+    operation.make_router,
+    internal.make_router,
     downloads.make_router,
     merge.make_router,
     picture_info.make_router,

@@ -10,7 +10,10 @@ from typing import Any
 from fastapi import Request
 
 from webui.api.login import USER
+from webui.api.task_ids import TaskIds
 from webui.engine.catalogue import Catalogue
+from webui.engine.extensions import Extensions
+from webui.paths import StartOptions
 from webui.settings import Settings, SettingsStore
 from webui.workers.service import JobService
 
@@ -24,6 +27,9 @@ class Context:
     catalogue: Catalogue
     for_worker: Callable[[Settings], Mapping[str, Any]]
     offline: bool = False  # never use the network
+    options: StartOptions = field(default_factory=StartOptions)  # what the command line said
+    extensions: Extensions = field(default_factory=Extensions)
+    task_ids: TaskIds = field(default_factory=TaskIds)
     changing: Any = field(default_factory=threading.RLock)  # one change of settings at a time
 
     def change_settings(self, changes: Mapping[str, Any]) -> Settings:

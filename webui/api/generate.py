@@ -1,26 +1,31 @@
-"""POST /sdapi/v1/txt2img: wait until the pictures are made and send them."""
+"""POST /sdapi/v1/{txt2img,img2img}: wait until the pictures are made and send them."""
 
 from __future__ import annotations
 
-import base64
-import json
-import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
+from webui.api import always_on
 from webui.api.context import Context, client_of
-from webui.api.fields import GenerationFields, TextToImageFields, effective_settings, text_to_image
+from webui.api.fields import GenerationFields, ImageToImageFields, TextToImageFields
 from webui.api.follow import follow
-from webui.api.grid import grid_file
+from webui.api.infotext_fields import filled, with_infotext
+from webui.api.names import Names
+from webui.api.pictures import picture_field
 from webui.api.problems import JobFailed
-from webui.errors import NotFound, WorkerLost
+from webui.api.replies import reply
+from webui.api.requests import effective_settings, make_request
+from webui.errors import WorkerLost
+from webui.request import GenerationRequest
+from webui.scripts import SCRIPTS, from_positions
 from webui.settings import Settings, known_options
 from webui.workers.queue import FAILED
-from webui.workers.views import JobView, ResultView
+
+Fields = TypeVar("Fields", bound=GenerationFields)
 
 
 def make_router(context: Context) -> APIRouter:
@@ -30,26 +35,81 @@ def make_router(context: Context) -> APIRouter:
     @router.post("/txt2img")
     async def txt2img(fields: TextToImageFields, request: Request) -> dict[str, Any]:
         """Make pictures from text. Blocks until they are there; ends the job when the client goes away."""
-        return await _make(context, fields, request)
+        return await _make(context, fields, "txt2img", request)
+
+    @router.post("/img2img")
+    async def img2img(fields: ImageToImageFields, request: Request) -> dict[str, Any]:
+        """Make pictures from pictures, in whole or where a mask is. Blocks as txt2img does."""
+        return await _make(context, fields, "img2img", request)
 
     return router
 
 
-async def _make(context: Context, fields: TextToImageFields, request: Request) -> dict[str, Any]:
-    settings = effective_settings(fields, context.store.settings, context.catalogue)
-    names = await run_in_threadpool(_names, context)
-    wanted = text_to_image(fields, settings, *names)
-    known, _ = known_options(fields.override_settings)
-    overrides = {name: settings[name] for name in known}
-    if not fields.override_settings_restore_afterwards and overrides:
-        await run_in_threadpool(context.change_settings, overrides)
-    job_id = await run_in_threadpool(
-        context.service.submit, wanted, client_of(request), "txt2img", True, 0, {"settings": overrides | _grid(fields)}
-    )
+async def _make(context: Context, fields: GenerationFields, tab: str, request: Request) -> dict[str, Any]:
+    fields, wanted, settings = await run_in_threadpool(_read, context, fields, tab)
+    job_id = await run_in_threadpool(_submit, context, fields, wanted, settings, tab, client_of(request))
+    if fields.force_task_id:
+        context.task_ids.remember(fields.force_task_id, job_id)
     job = await follow(request, context.service, job_id)
     if job.state == FAILED:
         raise JobFailed(job)
-    return await run_in_threadpool(_reply, fields, job, settings)
+    return await run_in_threadpool(reply, fields, wanted, job, settings)
+
+
+def _read(context: Context, fields: Fields, tab: str) -> tuple[Fields, GenerationRequest, Settings]:
+    """The fields with all that an infotext and scripts add to them, the request, and the job's settings."""
+    names = _names(context)
+    selectable = [name.casefold() for name in titles(tab)]
+    fields, base = with_infotext(fields, context.catalogue, context.extensions, *names)
+    fills, base = always_on.apply(fields, tab, base, context.extensions, selectable)
+    fields = filled(fields, fills)
+    settings = effective_settings(fields, context.store.settings, context.catalogue)
+    carrying = _with_pictures(fields, settings, context.offline)
+    return fields, make_request(carrying, settings, *names, base), settings
+
+
+def _with_pictures(fields: Fields, settings: Settings, offline: bool) -> Fields:
+    """The fields with every picture as plain base64. Raises InvalidRequest and FileErrors."""
+
+    def read(text: str) -> str:
+        return picture_field(text, settings, offline)
+
+    changes: dict[str, Any] = {}
+    if isinstance(fields, ImageToImageFields):
+        changes["init_images"] = [read(text) for text in fields.init_images or ()]
+        changes["mask"] = read(fields.mask) if fields.mask else None
+    elif isinstance(fields, TextToImageFields) and fields.enable_hr and fields.firstpass_image:
+        changes["firstpass_image"] = read(fields.firstpass_image)
+    return fields.model_copy(update=changes)
+
+
+def _submit(
+    context: Context, fields: GenerationFields, wanted: GenerationRequest, settings: Settings, tab: str, client: str
+) -> str:
+    """Queue the job; settings that are not to be put back afterwards are changed for good."""
+    known, _ = known_options(fields.override_settings)
+    overrides = {name: settings[name] for name in known}
+    if not fields.override_settings_restore_afterwards and overrides:
+        context.change_settings(overrides)
+    options: Mapping[str, Any] = {"settings": overrides | _grid(fields)}
+    if not fields.script_name:
+        return context.service.submit(wanted, client, tab, True, 0, options)
+    values = script_values(fields.script_name, fields.script_args, wanted, tab)
+    return context.service.submit_task("script", values, client, tab, True, 0, options)
+
+
+def titles(tab: str) -> list[str]:
+    """Titles of the scripts that a tab offers."""
+    return [entry.name for entry in SCRIPTS if tab in entry.value.tabs]
+
+
+def script_values(name: str, arguments: list[Any], request: GenerationRequest, tab: str) -> dict[str, Any]:
+    """The script job of a script's title and arguments by position. Raises HTTPException 422, InvalidRequest."""
+    found = next((title for title in titles(tab) if title.casefold() == name.strip().casefold()), None)
+    if found is None:
+        raise HTTPException(422, f"Script '{name}' not found")
+    given = from_positions(found, arguments, tab)
+    return {"script": found, "arguments": given, "request": dataclasses.asdict(request)}
 
 
 def _grid(fields: GenerationFields) -> dict[str, Any]:
@@ -57,79 +117,8 @@ def _grid(fields: GenerationFields) -> dict[str, Any]:
     return {"save_grids": False} if fields.do_not_save_grid else {}
 
 
-def _names(context: Context) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _names(context: Context) -> tuple[Names, Names]:
     samplers, schedules = context.service.names("samplers"), context.service.names("schedules")
     if not samplers:
         raise WorkerLost("The worker process does not start.", remedy=context.service.status().error or "")
     return samplers, schedules
-
-
-def _reply(fields: GenerationFields, job: JobView, settings: Settings) -> dict[str, Any]:
-    """What A1111 answers. An interrupted job brings what was finished before."""
-    files: list[bytes] = []
-    gridded = settings["return_grid"] and not fields.do_not_save_grid and len(job.results) > 1
-    if fields.send_images:
-        try:
-            files = [Path(result.path).read_bytes() for result in job.results]
-        except OSError as error:
-            raise NotFound(f"A picture of this job is gone: {error}.") from None
-        if gridded:
-            files.insert(0, grid_file(files, job.results[0], settings["picture_format"], settings["quality"]))
-    return {
-        "images": [base64.b64encode(file).decode("ascii") for file in files],
-        "parameters": fields.model_dump(),
-        "info": json.dumps(_info(job, 1 if gridded else 0)),
-    }
-
-
-def _info(job: JobView, first: int) -> dict[str, Any]:
-    request, results = job.request, job.results
-    step, facts = request.passes[0], results[0].facts if results else {}
-    infotexts = [result.infotext for result in results]
-    seeds = [result.seed for result in results]
-    subseeds = [result.facts.get("variation_seed", request.variation_seed) for result in results]
-    resize = request.resize_seed_from or (-1, -1)
-    return {
-        "prompt": request.prompt,
-        "all_prompts": _each(results, request.prompt),
-        "negative_prompt": request.negative_prompt,
-        "all_negative_prompts": _each(results, request.negative_prompt),
-        "seed": seeds[0] if seeds else request.seed,
-        "all_seeds": seeds,
-        "subseed": subseeds[0] if subseeds else request.variation_seed,
-        "all_subseeds": subseeds,
-        "subseed_strength": request.variation_strength,
-        "width": results[0].width if results else step.width,
-        "height": results[0].height if results else step.height,
-        "sampler_name": step.sampler,
-        "cfg_scale": step.guidance.scale,
-        "steps": step.steps,
-        "batch_size": request.batch_size,
-        "restore_faces": False,
-        "face_restoration_model": None,
-        "sd_model_name": facts.get("checkpoint"),
-        "sd_model_hash": facts.get("checkpoint_hash"),
-        "sd_vae_name": facts.get("vae"),
-        "sd_vae_hash": facts.get("vae_hash"),
-        "seed_resize_from_w": resize[0],
-        "seed_resize_from_h": resize[1],
-        "denoising_strength": None,
-        "extra_generation_params": {},
-        "index_of_first_image": first,
-        "infotexts": infotexts[:1] * first + infotexts,
-        "styles": list(request.styles),
-        "job_timestamp": timestamp(job),
-        "clip_skip": request.clip_skip,
-        "is_using_inpainting_conditioning": False,
-        "version": facts.get("version", "Emulsion"),
-        "notes": list(job.notes),
-    }
-
-
-def _each(results: Sequence[ResultView], text: str) -> list[str]:
-    return [text] * len(results)
-
-
-def timestamp(job: JobView) -> str:
-    """When a job began, as A1111 writes it."""
-    return time.strftime("%Y%m%d%H%M%S", time.localtime(job.started or job.created))

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from webui.api.context import Context
-from webui.api.generate import timestamp
+from webui.api.replies import timestamp
 from webui.engine.catalogue import CheckpointFile
 from webui.errors import NotFound
 from webui.settings import known_options

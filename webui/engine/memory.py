@@ -6,6 +6,10 @@ import gc
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 GIBIBYTE = 1 << 30
 # Bytes per unit, fitted to measured peaks of an SD 1.5 checkpoint in bfloat16 and rounded up.
@@ -51,6 +55,28 @@ def resident_memory() -> int:
         return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def graphics_memory(device: torch.device) -> dict[str, dict[str, int]]:
+    """The memory of a CUDA device in bytes, under the names of A1111's /sdapi/v1/memory; empty for other devices."""
+    if device.type != "cuda":
+        return {}
+    import torch
+
+    free, total = torch.cuda.mem_get_info(device)
+    stats = torch.cuda.memory_stats(device)
+
+    def kind(name: str) -> dict[str, int]:
+        return {when: int(stats.get(f"{name}_bytes.all.{when}", 0)) for when in ("current", "peak")}
+
+    return {
+        "system": {"free": free, "used": total - free, "total": total},
+        "active": kind("active"),
+        "allocated": kind("allocated"),
+        "reserved": kind("reserved"),
+        "inactive": kind("inactive_split"),
+        "events": {"retries": int(stats.get("num_alloc_retries", 0)), "oom": int(stats.get("num_ooms", 0))},
+    }
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from webui.engine.catalogue import SHORT_HASH, CheckpointFile, open_catalogue
 from webui.engine.extensions import Extensions, load_extensions, registries
-from webui.engine.memory import is_out_of_memory, resident_memory
+from webui.engine.memory import graphics_memory, is_out_of_memory, resident_memory
 from webui.engine.output import save_grid, version
 from webui.engine.plan import Plan, make_plan
 from webui.engine.run import run
@@ -57,6 +57,7 @@ class Generator:
             "checkpoint": checkpoint.name if checkpoint else None,
             "device": str(self._session.device),
             "memory": resident_memory(),
+            "graphics": graphics_memory(self._session.device),
         }
 
     def change(self, settings: Mapping[str, Any]) -> None:

@@ -206,6 +206,7 @@ class JobService:
                 checkpoint=keeper.facts.get("checkpoint"),
                 device=str(keeper.facts.get("device", "")),
                 memory=int(keeper.facts.get("memory", 0)),
+                graphics=keeper.facts.get("graphics", {}),
                 error=keeper.error,
                 restarts=keeper.restarts,
             )

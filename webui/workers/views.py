@@ -76,6 +76,7 @@ class ServiceStatus:
     checkpoint: str | None = None
     device: str = ""
     memory: int = 0  # bytes held by the worker
+    graphics: Mapping[str, Any] = field(default_factory=dict)  # the graphics card's memory, empty without one
     error: str | None = None
     restarts: int = 0
 

@@ -26,6 +26,7 @@ GENERATE = "generate"  # the job that needs no task: a GenerationRequest
 TASKS: Registry[str] = Registry("task")  # name -> module
 TASKS.register("extras")("webui.workers.tasks.extras")
 TASKS.register("merge")("webui.workers.tasks.merge")
+TASKS.register("unload")("webui.workers.tasks.unload")
 
 
 TASKS.register("script")("webui.workers.tasks.script")
