@@ -29,6 +29,7 @@ MODEL_FOLDERS: Mapping[str, tuple[str, ...]] = {
         *("upscalers", "upscale_models", "ESRGAN", "RealESRGAN", "BSRGAN"),
         *("SwinIR", "DAT", "HAT", "ScuNET"),
     ),
+    "captioners": ("captioners",),  # a folder each
 }
 
 

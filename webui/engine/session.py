@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from webui import families
+from webui.captioning.loading import release as release_captioner
 from webui.engine.adapters import Adapters
 from webui.engine.aesthetic import aesthetic_use, steered
 from webui.engine.catalogue import Catalogue, CheckpointFile, open_catalogue
@@ -26,6 +27,7 @@ from webui.nn.precision import best_dtype, place
 from webui.nn.tiling import decode_tiled, encode_tiled
 from webui.nn.tiny import TinyConfig, TinyDecoder
 from webui.settings import Settings
+from webui.upscalers.loading import release as release_upscaler
 from webui.weights.assign import fill
 from webui.weights.reader import open_weights
 
@@ -133,9 +135,11 @@ class Session:
         return free is not None and free > ROOM_SHARE * checkpoint.size + ROOM
 
     def unload(self) -> None:
-        """Give everything back."""
+        """Give everything back, networks of other jobs included."""
         self._current, self._parked = None, {}
         self._conditionings.clear()
+        release_captioner()
+        release_upscaler()
         release()
         give_memory_back()
 

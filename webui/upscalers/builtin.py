@@ -1,15 +1,19 @@
-"""Upscalers that need no file: Pillow's filters, and what extensions register. No torch."""
+"""Upscalers that need no file: Pillow's filters, and what extensions register.
+
+Their names stand in menus, so no torch is imported here, and Pillow only when one works.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
-
-from PIL import Image
+from typing import TYPE_CHECKING, TypeAlias
 
 from webui.registry import Registry
 
-Upscale: TypeAlias = Callable[[Image.Image, tuple[int, int]], Image.Image]  # RGB picture, (width, height) -> RGB
+if TYPE_CHECKING:
+    from PIL import Image
+
+Upscale: TypeAlias = "Callable[[Image.Image, tuple[int, int]], Image.Image]"  # RGB picture, (width, height) -> RGB
 
 UPSCALERS: Registry[Upscale] = Registry("upscaler")
 
@@ -23,10 +27,14 @@ def plain(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 @UPSCALERS.register("Lanczos")
 def lanczos(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Windowed sinc of three lobes."""
-    return picture.resize(size, Image.Resampling.LANCZOS)
+    from PIL.Image import Resampling
+
+    return picture.resize(size, Resampling.LANCZOS)
 
 
 @UPSCALERS.register("Nearest")
 def nearest(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Each pixel becomes a rectangle: for pixel art."""
-    return picture.resize(size, Image.Resampling.NEAREST)
+    from PIL.Image import Resampling
+
+    return picture.resize(size, Resampling.NEAREST)

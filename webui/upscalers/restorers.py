@@ -1,16 +1,17 @@
-"""The seam for face restorers: none is built in, extensions register theirs. No torch."""
+"""The seam for face restorers: none is built in, extensions register theirs. Neither torch nor Pillow is imported."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
-
-from PIL import Image
+from typing import TYPE_CHECKING, TypeAlias
 
 from webui.errors import NotFound
 from webui.registry import Registry
 
-Restore: TypeAlias = Callable[[Image.Image, float], Image.Image]  # RGB picture, weight 0..1 -> RGB of the same size
+if TYPE_CHECKING:
+    from PIL import Image
+
+Restore: TypeAlias = "Callable[[Image.Image, float], Image.Image]"  # RGB picture, weight 0..1 -> RGB of the same size
 
 RESTORERS: Registry[Restore] = Registry("face restorer")
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from webui.errors import NotFound
-from webui.imaging.files import place_file
 
 PICTURE_KEYS = ("image", "images", "mask")  # under these names requests and tasks carry pictures
 NAME = re.compile(r"blob:([0-9a-f]{64})")
@@ -41,6 +40,8 @@ class Blobs:
             with contextlib.suppress(OSError):
                 os.utime(path)  # in use again
         else:
+            from webui.imaging.files import place_file  # brings Pillow, which the program does not need to start
+
             place_file(data, path)
         return f"blob:{digest}"
 

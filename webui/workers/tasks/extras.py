@@ -65,7 +65,7 @@ def sources(values: Mapping[str, Any]) -> Iterator[Source]:
     """The pictures that the values name. Raises FileError for a folder that is not there or has no pictures."""
     for index, image in enumerate(values["images"]):
         name = values["names"][index] if index < len(values["names"]) else ""
-        yield Source(Path(name).stem, lambda image=image: _decoded(image))  # type: ignore[misc]
+        yield Source(Path(name).stem, lambda image=image: decoded(image))  # type: ignore[misc]
     if values["folder"]:
         folder = Path(values["folder"]).expanduser()
         files = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -204,7 +204,8 @@ def _edited(
     return result, {name: str(value) for name, value in info.fields.items()}
 
 
-def _decoded(image: str) -> bytes:
+def decoded(image: str) -> bytes:
+    """The bytes of a picture in base64, with or without a data address before it. Raises InvalidRequest."""
     try:
         return base64.b64decode(image.partition(",")[2] if image.startswith("data:") else image, validate=True)
     except binascii.Error:
