@@ -17,11 +17,12 @@ import uvicorn  # noqa: E402
 from fastapi import FastAPI  # noqa: E402
 from starlette.responses import JSONResponse  # noqa: E402
 
-from tests.ui.fake_service import FakeService  # noqa: E402
-from webui.api import picture_info  # noqa: E402
+from tests.ui.fake_models import make_library  # noqa: E402
+from tests.ui.fake_service import FakeCatalogue, FakeService  # noqa: E402
+from webui.api import downloads, merge, picture_info, vae  # noqa: E402
+from webui.api.context import Context  # noqa: E402
 from webui.api.problems import add_handlers  # noqa: E402
 from webui.library.history import History  # noqa: E402
-from webui.paths import Paths  # noqa: E402
 from webui.settings import SettingsStore  # noqa: E402
 from webui.ui.page import build_page, page_options  # noqa: E402
 from webui.ui.routes import page_routes  # noqa: E402
@@ -29,11 +30,14 @@ from webui.ui.routes import page_routes  # noqa: E402
 
 def main(port: int, step_seconds: float) -> None:
     """Serve until killed. `/requests` tells what was submitted, and how many files Gradio keeps."""
-    service = FakeService(FOLDER, step_seconds)
+    catalogue = FakeCatalogue(make_library(FOLDER))
+    service = FakeService(FOLDER, step_seconds, catalogue)
     service.history = History(FOLDER / "data" / "history.sqlite", [FOLDER / "outputs"])
-    store = SettingsStore(Paths(data=FOLDER / "data"))
+    store = SettingsStore(catalogue.library.paths)
     app = FastAPI()
-    app.include_router(picture_info.make_router(None))  # type: ignore[arg-type]
+    context = Context(service, store, catalogue, lambda settings: {})  # type: ignore[arg-type]
+    for room in (picture_info, downloads, merge, vae):
+        app.include_router(room.make_router(context))
     add_handlers(app)
 
     @app.get("/requests")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -17,8 +18,10 @@ from webui.engine.catalogue import CheckpointFile
 from webui.errors import NotFound, UnknownModel
 from webui.families.base import Defaults
 from webui.infotext import request_to_infotext
-from webui.request import GenerationRequest, check
+from webui.request import GenerationRequest, check, from_dict
+from webui.scripts import SCRIPTS, Made
 from webui.workers.blobs import Blobs
+from webui.workers.tasks import task
 from webui.workers.views import JobView, ResultView, ServiceStatus
 
 SAMPLERS = ("Euler a", "Euler", "DPM++ 2M", "DPM++ SDE", "UniPC", "DDIM", "LCM")
@@ -32,13 +35,20 @@ NATIVE = {
 
 
 class FakeCatalogue:
-    """Three checkpoints of different native sizes, one that cannot be used, and one VAE."""
+    """Three checkpoints of different native sizes, one that cannot be used, and one VAE.
 
-    def __init__(self):
+    With a library, its files have cards; those of the same names are chosen by them.
+    """
+
+    def __init__(self, library=None):
         self.refreshed = 0
+        self.library, self.vae_choices, self.default = library, {}, ""
 
     def refresh(self):
         self.refreshed += 1
+        if self.library is not None:
+            self.library.refresh()
+            self.library.read_pending()
 
     def checkpoints(self):
         return [CheckpointFile(name, Path(name), 1, 1, "0123456789abcdef" * 4) for name in NATIVE]
@@ -64,7 +74,14 @@ class FakeCatalogue:
     def facts(self, file):
         if file.name == "broken.safetensors":
             raise UnknownModel("broken.safetensors holds no network that is known.")
-        return SimpleNamespace(native_size=NATIVE[file.name], defaults=Defaults(steps=8, guidance_scale=5.0))
+        large = NATIVE[file.name] == 1024
+        return SimpleNamespace(
+            native_size=NATIVE[file.name],
+            defaults=Defaults(steps=8, guidance_scale=5.0),
+            label="Stable Diffusion XL" if large else "Stable Diffusion 1",
+            context_width=2048 if large else 768,
+            latent_channels=4,
+        )
 
     def _match(self, name, files):
         for file in files:
@@ -111,6 +128,54 @@ class FakeService:
         self._views[job_id] = JobView(job_id, "waiting", tab, client, request, time.time(), position=1)
         threading.Thread(target=self._run, args=(job_id,), daemon=True).start()
         return job_id
+
+    def submit_task(self, name, values, client="", tab=""):
+        """Merges, which come out as a copy of the first model, and scripts."""
+        request, values = GenerationRequest(), task(name).check(values)
+        work = self._script if name == "script" else self._merge
+        job_id = f"fake-{time.time_ns()}-{next(self._numbers)}"
+        self._wishes[job_id] = set()
+        view = JobView(job_id, "waiting", name, client, request, time.time(), task=name, values=values)
+        self._views[job_id] = view
+        threading.Thread(target=work, args=(job_id, values), daemon=True).start()
+        return job_id
+
+    def jobs(self, limit=50, client=None):
+        return list(self._views.values())[::-1][:limit]
+
+    def _script(self, job_id, values):
+        """The cells one after the other, then the sheets; as the task does, without an engine."""
+        script = SCRIPTS[values["script"]]
+        cells = list(script.plan(from_dict(values["request"]), values["arguments"], lambda: 77))
+        self._set(job_id, state="running", started=time.time(), batches=len(cells))
+        made = []
+        for number, cell in enumerate(cells):
+            if not self._batch(job_id, dataclasses.replace(cell.request, count=len(cells)), number):
+                return self._set(job_id, state="cancelled", finished=time.time())
+            made.append(Made(cell, Path(self._views[job_id].results[-1].path)))
+        for sheet in script.assemble(made, values["arguments"]) if script.assemble else ():
+            path = self.folder / f"{job_id}-{sheet.name}.png"
+            sheet.picture.save(path)
+            text = f"{self._views[job_id].results[0].infotext}, Script: {values['script']}"
+            result = ResultView(str(path), text, 77, *sheet.picture.size)
+            self._set(job_id, results=(*self._views[job_id].results, result))
+        return self._set(job_id, state="done", finished=time.time(), progress=1.0, preview=None)
+
+    def change_settings(self, values):
+        pass
+
+    def limit_waiting(self, limit, per_client):
+        pass
+
+    def _merge(self, job_id, values):
+        for step in range(1, 11):
+            time.sleep(self.step_seconds)
+            self._set(job_id, state="running", stage="merging", progress=step / 10)
+        folder = self.catalogue.library.paths.new_folder("checkpoints")
+        made = folder / f"{values['name']}.safetensors"
+        shutil.copy(folder / values["models"][0], made)
+        self.catalogue.refresh()
+        self._set(job_id, state="done", outcome={"path": str(made), "name": made.name}, finished=time.time())
 
     def job(self, job_id):
         if job_id not in self._views:

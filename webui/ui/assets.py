@@ -16,8 +16,10 @@ SCRIPTS = (  # in the order of their needs
     *("canvas_paint.js", "canvas_files.js", "canvas.js", "canvas_view.js", "canvas_tools.js", "canvas_bar.js"),
     *("studio.js", "keys.js", "picture_info.js"),
     *("history.js", "history_actions.js", "history_grid.js", "history_bar.js", "history_view.js", "history_compare.js"),
+    *("elements.js", "choosing.js", "library_prompt.js", "library_speed.js", "library_cards.js", "library_details.js"),
+    *("library.js", "library_drawer.js", "downloads.js", "merge.js"),
 )
-STYLES = ("style.css", "canvas.css", "picture_info.css", "history.css")
+STYLES = ("style.css", "canvas.css", "picture_info.css", "history.css", "library.css", "models.css")
 # Fields whose values the scripts change before they are sent.
 FILLED_BY_SCRIPTS = ("mode", "source_image", "source_mask", "width", "height", "seed", "count", "batch_size")
 

@@ -17,6 +17,7 @@ from webui.settings import Settings, SettingsStore
 from webui.ui import actions
 from webui.ui.assets import ASSETS, asset, head
 from webui.ui.choices import DEFAULT_NATIVE, facts, menus, starting_values
+from webui.ui.choosing import wire_choosing
 from webui.ui.components import icon_button, menu, slider
 from webui.ui.fields import NAMES
 from webui.ui.language import label, translations
@@ -156,6 +157,7 @@ def _wire(
         trigger_mode="always_last",
         **QUIET,
     )
+    wire_choosing(studio, service, natives)
     take = "() => [emulsion.settings.taken(), emulsion.locale()]"
     fill.click(filled, [report, language], [*inputs, natives, report], js=take, **QUIET).success(
         None, [report], None, js="(report) => emulsion.settings.filled(report)", **QUIET

@@ -72,6 +72,7 @@ def _words(fields: dict[str, Component], values: Mapping[str, Any], choices: Map
             elem_classes=["em-prompt"],
         )
     fields["styles"] = menu("styles", values["styles"], choices["styles"], multiselect=True)
+    gr.HTML(asset("speed.html"), elem_id="em-speed-frame", apply_default_css=False)
     with gr.Row(elem_id="em-run"):
         generate = gr.Button(label("button.generate"), variant="primary", elem_id="em-generate", min_width=140)
         gr.HTML(asset("run.html"), elem_id="em-run-more", apply_default_css=False)

@@ -7,7 +7,7 @@
   // Whether Escape belongs to something that is open: a dialog, a menu, an explanation.
   function somethingOpen() {
     const field = document.activeElement;
-    return emulsion.closeHelp() || Boolean(one("dialog[open]")) || field?.getAttribute("aria-expanded") === "true";
+    return emulsion.closeHelp() || Boolean(one("dialog[open], .em-drawer.em-open")) || field?.getAttribute("aria-expanded") === "true";
   }
 
   function act(event) {
