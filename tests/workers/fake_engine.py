@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from PIL import Image, PngImagePlugin
 
 from webui.errors import InvalidRequest, OutOfMemory
 from webui.request import GenerationRequest
@@ -22,6 +26,50 @@ def engine(settings: Mapping[str, Any]) -> FakeEngine:
     if settings.get("raise_at_start"):
         raise RuntimeError("no such device")
     return FakeEngine(settings)
+
+
+def _unload(values: Mapping[str, Any], scratch: Path, report: Callable[..., None]) -> None:
+    report("outcome", values={"unloaded": True})
+
+
+def _extras(values: Mapping[str, Any], scratch: Path, report: Callable[..., None]) -> None:
+    """Enlarge by the factor or to the size, without any upscaler. What is no picture becomes a note."""
+    options = values["options"]
+    for index, image in enumerate(values["images"]):
+        try:
+            picture = Image.open(io.BytesIO(base64.b64decode(image.partition(",")[2] or image)))
+        except (OSError, ValueError):
+            report("note", text=f"{values['names'][index]}: not a picture")
+            continue
+        size = options["width"], options["height"]
+        if options["mode"] == "by":
+            size = round(picture.width * options["scale"]), round(picture.height * options["scale"])
+        text = f"Postprocess upscaler: {options['upscaler']}, Postprocess <tag>: 1"
+        _save(picture.resize(size), scratch / f"{index}.png", text, -1, False, {"postprocessing": text}, report)
+
+
+def _script(values: Mapping[str, Any], scratch: Path, report: Callable[..., None]) -> None:
+    """Two cells and a sheet."""
+    for seed in (1, 2):
+        _save(Image.new("RGB", (8, 8)), scratch / f"{seed}.png", f"cell {seed}", seed, False, {}, report)
+    _save(Image.new("RGB", (16, 8)), scratch / "sheet.png", "sheet", 1, False, {"sheet": values["script"]}, report)
+
+
+def _save(picture, path: Path, infotext: str, seed: int, saved: bool, facts: Mapping[str, Any], report) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("parameters", infotext)
+    picture.save(path, pnginfo=text)
+    size = {"width": picture.width, "height": picture.height}
+    report("picture", path=str(path), infotext=infotext, seed=seed, **size, saved=saved, facts=dict(facts))
+
+
+def _caption(values: Mapping[str, Any], scratch: Path, report: Callable[..., None]) -> None:
+    told = [f"{values['captioner']}: {len(image)} characters" for image in values["images"]]
+    report("outcome", values={"captions": told, "captioner": values["captioner"]})
+
+
+OTHER_TASKS = {"unload": _unload, "extras": _extras, "script": _script, "caption": _caption}
 
 
 class FakeEngine:
@@ -85,6 +133,9 @@ class FakeEngine:
 
     def perform(self, name: str, values: Mapping[str, Any], options: Mapping[str, Any], report, control) -> None:
         """Count to a number, and say how far it came."""
+        if name in OTHER_TASKS:
+            OTHER_TASKS[name](values, Path(options["scratch"]), report)
+            return
         for step in range(values["steps"]):
             control.check()
             time.sleep(STEP_SECONDS)
@@ -102,23 +153,9 @@ class FakeEngine:
             raise OutOfMemory("The picture does not fit.")
 
     def _picture(self, request, options: Mapping[str, Any], seed: int, report: Callable[..., None]) -> None:
-        from PIL import Image, PngImagePlugin
-
         size = request.passes[0].width, request.passes[0].height
         infotext = f"{request.prompt}\nSteps: {request.passes[0].steps}, Seed: {seed}, Size: {size[0]}x{size[1]}"
         folder = Path(self.settings.get("outputs", options["scratch"]) if request.save else options["scratch"])
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{seed}.png"
-        text = PngImagePlugin.PngInfo()
-        text.add_itxt("parameters", infotext)
-        Image.new("RGB", size, (seed % 256, 80, 120)).save(path, pnginfo=text)
-        report(
-            "picture",
-            path=str(path),
-            infotext=infotext,
-            seed=seed,
-            width=size[0],
-            height=size[1],
-            saved=request.save,
-            facts={"subseed": seed + 1, "checkpoint": self.checkpoint, "sha256": "ab" * 32},
-        )
+        picture = Image.new("RGB", size, (seed % 256, 80, 120))
+        facts = {"subseed": seed + 1, "checkpoint": self.checkpoint, "checkpoint_hash": "ab" * 5}
+        _save(picture, folder / f"{seed}.png", infotext, seed, request.save, facts, report)

@@ -13,6 +13,7 @@ from webui.api import (
     extras,
     generate,
     internal,
+    interrogate,
     listings,
     merge,
     model_lists,
@@ -28,6 +29,7 @@ from webui.api.problems import add_handlers
 
 ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     generate.make_router,
+    interrogate.make_router,
     listings.make_router,
     adapters.make_router,
     extras.make_router,

@@ -13,6 +13,7 @@ from webui.errors import EmulsionError, InvalidRequest
 from webui.ui.actions import error_parts
 
 PREFIX = "/ui"
+HERE = ("127.0.0.1", "::1", "localhost")
 PRIVATE = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -28,6 +29,13 @@ def answered(handle: Answer) -> Answer:
             return JSONResponse({"error": error_parts(error)}, error.status)
 
     return answer
+
+
+def sits_here(request: Request) -> bool:
+    """Whether who asks sits before this very machine: neither behind a proxy or tunnel nor under another name."""
+    forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip"))
+    client = request.client.host if request.client else ""
+    return not forwarded and client in HERE and request.url.hostname in HERE
 
 
 async def read_body(request: Request, limit: int) -> bytes:

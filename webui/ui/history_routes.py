@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from webui.errors import InvalidRequest, NotFound
 from webui.library.history import PAGE, Filter, History
-from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, read_json
+from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, read_json, sits_here
 from webui.workers.service import JobService
 
 BODY_BYTES = 1 << 20
@@ -32,7 +32,6 @@ MOST_AT_ONCE = 2000  # pictures in one zip file or one move to the trash
 MOST_ON_A_PAGE = 500
 FRESH = {"Cache-Control": "no-store"}
 FOREVER = {**PRIVATE, "Cache-Control": "private, max-age=31536000, immutable"}  # the address changes with the picture
-HERE = ("127.0.0.1", "::1", "localhost")
 
 
 def history_routes(service: JobService) -> list[Route]:
@@ -142,8 +141,7 @@ async def _restore(service: JobService, request: Request) -> Response:
 
 async def _open_folder(service: JobService, request: Request) -> Response:
     """Show a picture's folder in the file manager: only for somebody who sits before this very machine."""
-    forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip"))
-    if forwarded or request.client is None or request.client.host not in HERE or request.url.hostname not in HERE:
+    if not sits_here(request):
         raise InvalidRequest("Folders open on the machine of the program.", "", "Use its own browser, or download.")
     path = await asyncio.to_thread(_history(service).path, request.path_params["picture_id"])
     await asyncio.to_thread(_show_folder, path.parent)

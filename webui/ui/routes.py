@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import mimetypes
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,18 @@ from webui.engine.embeddings import vector_counts
 from webui.errors import InvalidRequest, NotFound
 from webui.text.chunks import count_tokens
 from webui.text.tokenizers import clip_tokenizer
-from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, read_json
+from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, read_json, sits_here
+from webui.ui.extras_routes import extras_routes
 from webui.ui.history_routes import history_routes
 from webui.ui.library_routes import library_routes
 from webui.workers.service import JobService
+from webui.workers.tasks import TASKS
 from webui.workers.views import JobView
 
 PICTURE_BYTES = 64 << 20  # of a picture whose settings are read
 UPLOAD_BYTES = 100 << 20  # of a picture to start from
 TEXT_BYTES = 2 << 20  # of prompts whose tokens are counted
+TOLD = ("name", "index", "postprocessing")  # facts of pictures that were enlarged
 WISHES = ("interrupt", "skip", "stop_after")
 
 
@@ -46,6 +50,7 @@ def page_routes(service: JobService) -> list[Route]:
         Route(f"{PREFIX}/uploads/{{name}}", answered(functools.partial(_uploaded, service)), methods=["GET"]),
         Route(f"{PREFIX}/tokens", answered(functools.partial(_tokens, service)), methods=["POST"]),
         Route(f"{PREFIX}/settings", answered(_settings), methods=["POST"]),
+        *extras_routes(service),
         *library_routes(service),
         *history_routes(service),
     ]
@@ -64,6 +69,7 @@ def job_json(view: JobView, have: int, worker: str, problem: str | None) -> dict
             "infotext": result.infotext,
             "seed": str(result.seed),  # as text: a browser's numbers are exact to 2^53 only
             "variationSeed": str(result.facts.get("variation_seed", "")),
+            "facts": {name: result.facts[name] for name in TOLD if name in result.facts},
             "width": result.width,
             "height": result.height,
         }
@@ -131,9 +137,21 @@ async def _settings(request: Request) -> Response:
 async def _task(service: JobService, request: Request) -> Response:
     """Queue a job of another kind; the body holds its values as JSON. Pictures in them are names of uploads."""
     values = read_json(await read_body(request, TEXT_BYTES))
+    _refuse_folders(request.path_params["name"], values, request)
     client = request.scope.get("emulsion_user") or (request.client.host if request.client else "")
     job_id = await asyncio.to_thread(service.submit_task, request.path_params["name"], values, client)
     return JSONResponse({"job": job_id})
+
+
+def _refuse_folders(task: str, values: Mapping[str, Any], request: Request) -> None:
+    """Raise InvalidRequest where somebody at another machine names folders of this one."""
+    folders = [name for name in TASKS.find(task).facts.get("local", ()) if values.get(name)]
+    if folders and not sits_here(request):
+        raise InvalidRequest(
+            f"{' and '.join(folders)} name folders of the machine that the program runs on.",
+            "Only a browser on that machine may do so.",
+            "Choose files instead.",
+        )
 
 
 async def _upload(service: JobService, request: Request) -> Response:

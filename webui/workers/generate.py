@@ -47,8 +47,9 @@ class Generator:
         self._session = Session(wanted.settings, catalogue, found, wanted.device, wanted.precision)
 
     def names(self) -> Mapping[str, Any]:
-        """Samplers and schedules, built in and of extensions."""
-        return {"samplers": _entries(self._registries.samplers), "schedules": _entries(self._registries.schedules)}
+        """What can be chosen without a file of its own, built in and of extensions."""
+        kinds = ("samplers", "schedules", "upscalers", "restorers")
+        return {kind: _entries(getattr(self._registries, kind)) for kind in kinds}
 
     def facts(self) -> Mapping[str, Any]:
         """What is loaded, where, and how much memory it takes."""

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 GENERATE = "generate"  # the job that needs no task: a GenerationRequest
 
-TASKS: Registry[str] = Registry("task")  # name -> module
-TASKS.register("extras")("webui.workers.tasks.extras")
+# name -> module. `local` names values that are folders of the server: only who sits before it may give them.
+TASKS: Registry[str] = Registry("task")
+TASKS.register("caption")("webui.workers.tasks.caption")
+TASKS.register("extras", local=("folder", "out"))("webui.workers.tasks.extras")
 TASKS.register("merge")("webui.workers.tasks.merge")
+TASKS.register("script")("webui.workers.tasks.script")
 TASKS.register("unload")("webui.workers.tasks.unload")
 
 
-TASKS.register("script")("webui.workers.tasks.script")
 @dataclass(frozen=True)
 class TaskJob:
     """What a task may use while it runs.
