@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+FAKE = "tests.workers.fake_engine:engine"
+REAL = "webui.workers.generate:engine"
 SCRIPT = """
 import sys
 {hook}
@@ -23,8 +25,8 @@ from webui.paths import Paths, StartOptions
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    paths = Paths(folder / "data", folder / "models", folder / "outputs", program=folder)
-    sys.exit(serve(StartOptions(paths=paths, {options}), engine="tests.workers.fake_engine:engine"))
+    paths = Paths(folder / "data", folder / "models", folder / "outputs"{program})
+    sys.exit(serve(StartOptions(paths=paths, {options}), engine="{engine}"))
 """
 # Whatever the process tries to reach beyond this machine is written down and refused.
 HOOK = """
@@ -67,14 +69,15 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server(folder: Path, options: str = "nowebui=True", hook: str = HOOK) -> Iterator[Started]:
-    """Start a server and wait until it says where it is."""
+def server(folder: Path, options: str = "nowebui=True", hook: str = HOOK, engine: str = FAKE) -> Iterator[Started]:
+    """Start a server and wait until it says where it is. With the fake engine it does not know the starter."""
+    program = ", program=folder" if engine == FAKE else ""
     folder.mkdir(exist_ok=True)
     (folder / "models").mkdir(exist_ok=True)
     script = folder / "start.py"
     if "port=" not in options:
         options += f", port={free_port()}"
-    script.write_text(SCRIPT.format(hook=hook, options=options))
+    script.write_text(SCRIPT.format(hook=hook, options=options, program=program, engine=engine))
     began = time.monotonic()
     with (folder / "errors.txt").open("wb") as errors:
         process = subprocess.Popen(

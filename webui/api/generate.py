@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from webui.api import always_on
 from webui.api.context import Context, client_of
+from webui.api.downloads import sits_here
 from webui.api.fields import GenerationFields, ImageToImageFields, TextToImageFields
 from webui.api.follow import follow
 from webui.api.infotext_fields import filled, with_infotext
@@ -19,7 +20,7 @@ from webui.api.pictures import picture_field
 from webui.api.problems import JobFailed
 from webui.api.replies import reply
 from webui.api.requests import effective_settings, make_request
-from webui.errors import WorkerLost
+from webui.errors import InvalidRequest, WorkerLost
 from webui.request import GenerationRequest
 from webui.scripts import SCRIPTS, from_positions
 from webui.settings import Settings, known_options
@@ -47,7 +48,7 @@ def make_router(context: Context) -> APIRouter:
 
 async def _make(context: Context, fields: GenerationFields, tab: str, request: Request) -> dict[str, Any]:
     fields, wanted, settings = await run_in_threadpool(_read, context, fields, tab)
-    job_id = await run_in_threadpool(_submit, context, fields, wanted, settings, tab, client_of(request))
+    job_id = await run_in_threadpool(_submit, context, fields, wanted, settings, tab, request)
     if fields.force_task_id:
         context.task_ids.remember(fields.force_task_id, job_id)
     job = await follow(request, context.service, job_id)
@@ -84,7 +85,7 @@ def _with_pictures(fields: Fields, settings: Settings, offline: bool) -> Fields:
 
 
 def _submit(
-    context: Context, fields: GenerationFields, wanted: GenerationRequest, settings: Settings, tab: str, client: str
+    context: Context, fields: GenerationFields, wanted: GenerationRequest, settings: Settings, tab: str, asked: Request
 ) -> str:
     """Queue the job; settings that are not to be put back afterwards are changed for good."""
     known, _ = known_options(fields.override_settings)
@@ -93,9 +94,9 @@ def _submit(
         context.change_settings(overrides)
     options: Mapping[str, Any] = {"settings": overrides | _grid(fields)}
     if not fields.script_name:
-        return context.service.submit(wanted, client, tab, True, 0, options)
-    values = script_values(fields.script_name, fields.script_args, wanted, tab)
-    return context.service.submit_task("script", values, client, tab, True, 0, options)
+        return context.service.submit(wanted, client_of(asked), tab, True, 0, options)
+    values = script_values(fields.script_name, fields.script_args, wanted, tab, sits_here(asked))
+    return context.service.submit_task("script", values, client_of(asked), tab, True, 0, options)
 
 
 def titles(tab: str) -> list[str]:
@@ -103,11 +104,16 @@ def titles(tab: str) -> list[str]:
     return [entry.name for entry in SCRIPTS if tab in entry.value.tabs]
 
 
-def script_values(name: str, arguments: list[Any], request: GenerationRequest, tab: str) -> dict[str, Any]:
-    """The script job of a script's title and arguments by position. Raises HTTPException 422, InvalidRequest."""
+def script_values(name: str, arguments: list[Any], request: GenerationRequest, tab: str, here: bool) -> dict[str, Any]:
+    """The script job of a script's title and arguments by position. `here`: the client is on this machine.
+
+    Raises HTTPException 422, InvalidRequest.
+    """
     found = next((title for title in titles(tab) if title.casefold() == name.strip().casefold()), None)
     if found is None:
         raise HTTPException(422, f"Script '{name}' not found")
+    if SCRIPTS[found].own_pictures and not here:
+        raise InvalidRequest(f"{found} reads folders of the machine that the program runs on.", "Use it there.")
     given = from_positions(found, arguments, tab)
     return {"script": found, "arguments": given, "request": dataclasses.asdict(request)}
 
