@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import threading
 import time
@@ -268,3 +269,18 @@ def test_model_folders_cannot_be_changed_by_whoever_reaches_the_page(tmp_path: P
     assert store.settings["clip_skip"] == 1
     store.change({"model_folders": {}, "clip_skip": 2})  # clients send all settings back
     assert store.settings["clip_skip"] == 2
+
+
+def test_every_setting_is_read_by_something() -> None:
+    program = Path(__file__).parents[2] / "webui"
+    source = "".join(file.read_text("utf-8") for file in program.rglob("*.py") if file.name != "settings_list.py")
+    composed = {"folder_txt2img", "folder_img2img"}  # f"folder_{kind}"
+    unread = {entry.name for entry in SETTINGS if not re.search(rf"""["']{entry.name}["']""", source)}
+    assert unread - composed == set()
+
+
+@pytest.mark.parametrize("name", ["name_pattern", "disabled_extensions", "vae_choices"])
+def test_half_of_a_surrogate_pair_is_refused(paths: Paths, name: str) -> None:
+    value: object = {"list": ["\ud800"], "map": {"a": "\ud800"}}.get(SETTINGS[name].kind, "\ud800")
+    with pytest.raises(SettingsError):
+        SettingsStore(paths).change({name: value})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import itertools
 import shutil
@@ -14,12 +15,15 @@ from types import SimpleNamespace
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
+from tests.ui.fake_tasks import perform
 from webui.engine.catalogue import CheckpointFile
 from webui.errors import NotFound, UnknownModel
 from webui.families.base import Defaults
 from webui.infotext import request_to_infotext
 from webui.request import GenerationRequest, check, from_dict
 from webui.scripts import SCRIPTS, Made
+from webui.text.style_files import StyleFiles
+from webui.text.styles import Style
 from webui.workers.blobs import Blobs
 from webui.workers.tasks import task
 from webui.workers.views import JobView, ResultView, ServiceStatus
@@ -63,7 +67,9 @@ class FakeCatalogue:
         raise NotFound(f"There is no {label} named {name!r}.")
 
     def styles(self):
-        return {"Soft light": None}
+        if self.library is not None:
+            return StyleFiles(self.library.paths.data).styles()
+        return {"Soft light": Style("Soft light", "{prompt}, soft light", "harsh")}
 
     def find(self, name):
         return self._match(name, self.checkpoints())
@@ -98,6 +104,7 @@ class FakeService:
         self.catalogue = catalogue or FakeCatalogue()
         self.blobs = Blobs(folder / "blobs")
         self.history = None
+        self.restorers: tuple[str, ...] = ()
         self.submitted: list[GenerationRequest] = []
         self._views: dict[str, JobView] = {}
         self._wishes: dict[str, set[str]] = {}
@@ -114,7 +121,8 @@ class FakeService:
         return ["Lanczos", "Nearest"]
 
     def names(self, kind, timeout=30.0):
-        return [{"name": name} for name in (SAMPLERS if kind == "samplers" else SCHEDULES)]
+        known = {"samplers": SAMPLERS, "schedules": SCHEDULES, "restorers": self.restorers}
+        return [{"name": name} for name in known.get(kind, ())]
 
     def status(self):
         running = [view.id for view in self._views.values() if view.state == "running"]
@@ -130,9 +138,9 @@ class FakeService:
         return job_id
 
     def submit_task(self, name, values, client="", tab=""):
-        """Merges, which come out as a copy of the first model, and scripts."""
+        """Merges, which come out as a copy of the first model, scripts, and what needs no checkpoint as it is."""
         request, values = GenerationRequest(), task(name).check(values)
-        work = self._script if name == "script" else self._merge
+        work = {"script": self._script, "merge": self._merge}.get(name, functools.partial(perform, self))
         job_id = f"fake-{time.time_ns()}-{next(self._numbers)}"
         self._wishes[job_id] = set()
         view = JobView(job_id, "waiting", name, client, request, time.time(), task=name, values=values)
@@ -191,6 +199,14 @@ class FakeService:
     def stop_after(self, job_id=None):
         self._set(job_id, stopping=True)
         return self._wish(job_id, "stop_after")
+
+    def wishes(self, job_id):
+        """What was asked of a job."""
+        return self._wishes[job_id]
+
+    def change(self, job_id, **changes):
+        """Other facts of a job's view."""
+        self._set(job_id, **changes)
 
     def _wish(self, job_id, name):
         self._wishes[self.job(job_id).id].add(name)

@@ -77,7 +77,8 @@ class StyleFiles:
         """Add the styles of another file, given as bytes. Those whose names are taken are left alone."""
         rows = [row for row in _styles_of(data, file_name) if row.name.strip()]
         with self._lock:
-            before, new = self.styles(), {}
+            before = self.styles()
+            new: dict[str, Style] = {}
             for style in rows:
                 check_style(style)
                 if style.name not in before:

@@ -52,9 +52,8 @@ def menus(service: JobService, language: str, timeout: float = 0.0) -> dict[str,
 
 def _of_pictures(service: JobService, language: str) -> dict[str, Choices]:
     """Styles, and the menus for source pictures."""
-    styles = service.catalogue.styles() if service.catalogue else {}
     return {
-        "styles": [(name, name) for name in styles],
+        "styles": [(name, name) for name in _styles(service)],
         "resize_mode": [(text(language, f"choice.resize.{name}"), name) for name in RESIZE_MODES],
         "masked_content": [
             (text(language, f"choice.masked.{name.replace(' ', '_')}"), name) for name in MASKED_CONTENTS
@@ -62,6 +61,13 @@ def _of_pictures(service: JobService, language: str) -> dict[str, Choices]:
         "inpaint_area": [(text(language, f"choice.area.{name}"), name) for name in ("whole", "masked")],
         "image_upscaler": [(name, name) for name in service.upscalers()],
     }
+
+
+def _styles(service: JobService) -> list[str]:
+    try:
+        return list(service.catalogue.styles()) if service.catalogue else []
+    except EmulsionError:
+        return []  # a damaged file must not keep the page from opening; the dialog of the styles tells of it
 
 
 def _of_second_pass(service: JobService, language: str, timeout: float) -> dict[str, Choices]:

@@ -14,9 +14,9 @@ import gradio as gr
 from gradio.components import Component
 
 from webui.settings import Settings, SettingsStore
-from webui.ui import actions
+from webui.ui import actions, filling
 from webui.ui.assets import ASSETS, asset, head
-from webui.ui.choices import DEFAULT_NATIVE, facts, menus, starting_values
+from webui.ui.choices import DEFAULT_NATIVE, Choices, facts, menus, starting_values
 from webui.ui.choosing import wire_choosing
 from webui.ui.components import icon_button, menu, slider
 from webui.ui.fields import NAMES
@@ -53,6 +53,7 @@ def build_page(service: JobService, settings: SettingsStore) -> gr.Blocks:
                 quick["vae"] = menu("vae", values["vae"], choices["vae"])
                 quick["clip_skip"] = slider("clip_skip", values["clip_skip"], 1, 12, 1)
             gr.HTML(asset("language.html"), elem_id="em-language-frame", apply_default_css=False)
+        gr.HTML(asset("quick.html"), elem_id="em-quick-frame", apply_default_css=False)
         with gr.Tabs(elem_id="em-tabs"):
             for name in STUDIO_TABS:  # nothing inside: what they share stands below
                 _tab(name)
@@ -96,6 +97,7 @@ def _wire(
     natives = gr.State(native)  # the native size that the size fields belong to
     translate = gr.Button(visible="hidden", elem_id="em-translate")
     fill = gr.Button(visible="hidden", elem_id="em-fill")
+    take = gr.Button(visible="hidden", elem_id="em-take")
     fields: Mapping[str, Any] = studio.fields  # of kinds that have the events used below
     inputs = studio.inputs()
     menu_fields = [fields[name] for name in menus(service, "en")]
@@ -103,20 +105,24 @@ def _wire(
     hint_inputs = [fields["checkpoint"], *size_fields, fields["guidance_scale"], fields["negative_prompt"], language]
 
     def opened(language: str, job_id: str) -> Updates:
-        values = starting_values(service, settings.settings) | actions.restore(service, job_id, language)
+        values = filling.opening_values(service, settings, language) | actions.restore(service, job_id, language)
         updates: Updates = {fields[name]: gr.update(value=values[name]) for name in NAMES}
         updates[natives] = facts(service, values["checkpoint"]).native_size or native
         for name, choices in menus(service, language).items():
-            updates[fields[name]] = gr.update(choices=choices, value=values[name])
+            updates[fields[name]] = gr.update(choices=choices, value=values[name], **_shown(name, choices))
         return updates
 
+    def offered(language: str, timeout: float = 0.0) -> list[Any]:
+        found = menus(service, language, timeout)
+        return [gr.update(choices=choices, **_shown(name, choices)) for name, choices in found.items()]
+
     def names_ready(language: str) -> list[Any]:
-        return [gr.update(choices=choices) for choices in menus(service, language, NAMES_TIMEOUT).values()]
+        return offered(language, NAMES_TIMEOUT)
 
     def refreshed(language: str) -> list[Any]:
         if service.catalogue is not None:
             service.catalogue.refresh()
-        return [gr.update(choices=choices) for choices in menus(service, language).values()]
+        return offered(language)
 
     def hinted(checkpoint: str, width: int, height: int, scale: float, negative: str, language: str) -> list[Any]:
         found = actions.page_hints(service, checkpoint, width, height, scale, negative, language)
@@ -131,7 +137,7 @@ def _wire(
         return [*follow(width, height, before, after), after]
 
     def filled(wanted: str, language: str) -> Updates:
-        read = actions.fill(service, wanted, language)
+        read = filling.fill(service, settings, wanted, language)
         updates: Updates = {fields[name]: gr.update(value=value) for name, value in read.values.items()}
         if "checkpoint" in read.values:
             updates[natives] = facts(service, read.values["checkpoint"]).native_size or native
@@ -158,10 +164,16 @@ def _wire(
         **QUIET,
     )
     wire_choosing(studio, service, natives)
-    take = "() => [emulsion.settings.taken(), emulsion.locale()]"
-    fill.click(filled, [report, language], [*inputs, natives, report], js=take, **QUIET).success(
+    take.click(None, inputs, None, js="(...values) => emulsion.fields.taken(values)", **QUIET)
+    wanted = "() => [emulsion.settings.taken(), emulsion.locale()]"
+    fill.click(filled, [report, language], [*inputs, natives, report], js=wanted, **QUIET).success(
         None, [report], None, js="(report) => emulsion.settings.filled(report)", **QUIET
     )
+
+
+def _shown(name: str, choices: Choices) -> dict[str, Any]:
+    """Whether a menu is on the page: that of the styles is not before there is one."""
+    return {"visible": bool(choices)} if name == "styles" else {}
 
 
 _WITH_LANGUAGE = "(...values) => [...values.slice(0, -1), emulsion.locale()]"

@@ -71,7 +71,10 @@ def _words(fields: dict[str, Component], values: Mapping[str, Any], choices: Map
             elem_id=f"em-{name.replace('_', '-')}",
             elem_classes=["em-prompt"],
         )
-    fields["styles"] = menu("styles", values["styles"], choices["styles"], multiselect=True)
+    with gr.Row(elem_id="em-styles-row"):
+        shown = bool(choices["styles"])
+        fields["styles"] = menu("styles", values["styles"], choices["styles"], multiselect=True, visible=shown)
+        gr.HTML(asset("styles.html"), elem_id="em-styles-more", apply_default_css=False)
     gr.HTML(asset("speed.html"), elem_id="em-speed-frame", apply_default_css=False)
     with gr.Row(elem_id="em-run"):
         generate = gr.Button(label("button.generate"), variant="primary", elem_id="em-generate", min_width=140)

@@ -117,6 +117,7 @@ window.emulsion = {};
   function showLanguage() {
     document.documentElement.lang = locale();
     document.querySelectorAll(TRANSLATED).forEach(translate);
+    if (one("#em-language")) one("#em-language").value = locale();
     tellGradio(locale()).then(() => setTimeout(tooltips, 50));
     document.dispatchEvent(new CustomEvent("emulsion:language"));
   }
@@ -227,9 +228,12 @@ window.emulsion = {};
 
   // ---- theme: the setting, where the address does not say otherwise; else Gradio follows the system ----
 
-  function applyTheme() {
-    if (emulsionDefaults.theme === "auto" || new URLSearchParams(location.search).has("__theme")) return;
-    document.body.classList.toggle("dark", emulsionDefaults.theme === "dark");
+  // `changed`: the page has a theme already, which "auto" does not leave as it is.
+  function applyTheme(changed = false) {
+    const { theme } = emulsionDefaults;
+    if ((theme === "auto" && !changed) || new URLSearchParams(location.search).has("__theme")) return;
+    const dark = theme === "auto" ? matchMedia("(prefers-color-scheme: dark)").matches : theme === "dark";
+    document.body.classList.toggle("dark", dark);
   }
 
   // ---- start ----
@@ -242,6 +246,7 @@ window.emulsion = {};
 
   Object.assign(emulsion, { one, input, onAppear, setInput, stored, store, locale, t, ask, send, address, toast });
   Object.assign(emulsion, { complain, closeHelp });
+  Object.assign(emulsion, { chooseLanguage, showLanguage, applyTheme });
 
   onAppear(TRANSLATED, translate);
   onAppear(".em-icon", tooltips);

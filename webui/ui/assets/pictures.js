@@ -104,6 +104,7 @@
 
   let preview = null; // an address, once it has been loaded
   let wanted = "";
+  let previewed = 0; // when the last preview was asked for
 
   function setLive(value) {
     if (value === live) return;
@@ -117,6 +118,9 @@
   function setPreview(job, number) {
     const source = number ? `${address(`jobs/${job}/preview`)}?n=${number}` : "";
     if (source === wanted) return;
+    const now = performance.now();
+    if (source && now - previewed < emulsionDefaults.preview_period) return;
+    if (source) previewed = now;
     wanted = source;
     if (!source) return;
     const image = new Image(); // shown when it has arrived, so that nothing flickers

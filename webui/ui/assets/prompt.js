@@ -5,9 +5,7 @@
   const { one, input, onAppear, setInput, t, send } = emulsion;
   const PROMPTS = ["em-prompt", "em-negative-prompt"];
   const DELAY = 250; // milliseconds without typing before tokens are counted
-  const WORD_STEP = emulsionDefaults.weight_step;
-  const NETWORK_STEP = emulsionDefaults.network_weight_step; // <lora:name:weight>
-  const isDelimiter = (sign) => /\s/.test(sign) || emulsionDefaults.delimiters.includes(sign);
+  const isDelimiter = (sign) => /\s/.test(sign) || emulsionDefaults.weight_delimiters.includes(sign);
 
   // ---- token counters ----
 
@@ -80,7 +78,7 @@
     const inner = text.slice(start, end);
     const after = /^:\s*(-?\d*\.?\d+)\s*\)/.exec(text.slice(end));
     const inGroup = text[start - 1] === "(" && text[start - 2] !== "\\" && after;
-    const weight = Math.max(0, (inGroup ? Number(after[1]) : 1) + direction * WORD_STEP);
+    const weight = Math.max(0, (inGroup ? Number(after[1]) : 1) + direction * emulsionDefaults.weight_step);
     const from = inGroup ? start - 1 : start;
     const until = inGroup ? end + after[0].length : end;
     const plain = Math.abs(weight - 1) < 1e-6;
@@ -101,7 +99,7 @@
   }
 
   function withStep({ start, end, weight }, direction) {
-    const text = shown(weight + direction * NETWORK_STEP);
+    const text = shown(weight + direction * emulsionDefaults.network_weight_step);
     return { start, end, text, from: start, to: start + text.length };
   }
 

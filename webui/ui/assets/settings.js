@@ -7,8 +7,10 @@
   const LOOKS_LIKE = /(^|\n)\s*Steps: *\d+,[^\n]*(Sampler|Seed|CFG scale|Size):/;
   const STUDIO = ["txt2img", "img2img", "inpaint"];
   let pending = {};
-  let last = null; // {file, info} of the file that the fields are being filled from
+  let last = null; // where it comes from: {file, info}, {undo} or {after}
 
+  // Hands anything to the server that `filling.py` understands. `source`: {file, info} of a file, {undo} to offer taking it
+  // back, {after} to be called when a quiet filling is done.
   function fill(wanted, source = null) {
     pending = wanted;
     last = source;
@@ -27,10 +29,12 @@
   const taken = () => JSON.stringify(pending);
 
   function filled(report) {
-    const { notes, error } = JSON.parse(report || "{}");
+    const { notes, error, quiet } = JSON.parse(report || "{}");
     if (error) return toast([error.found, error.wanted, error.remedy], { bad: true });
+    if (quiet) return last?.after?.();
     if (!STUDIO.includes(emulsion.tabs.current())) emulsion.tabs.open("txt2img");
     const source = last;
+    if (source?.undo) return toast(notes, { action: t("button.undo"), act: source.undo });
     if (!source?.info.left_out.length) return toast(notes ?? []);
     toast(notes ?? [], { action: t("read.show_all"), act: () => emulsion.pictureInfo.show(source.file, source.info) });
   }
@@ -141,5 +145,5 @@
   });
   onAppear("#em-read", (button) => (button.onclick = open));
 
-  emulsion.settings = { apply, applyInfo, applyFile, infoOf, taken, filled, open };
+  emulsion.settings = { fill, apply, applyInfo, applyFile, infoOf, taken, filled, open };
 })();

@@ -1,0 +1,147 @@
+"""Everything that fills the studio's fields at once: what a picture says, a preset, the defaults, single values.
+
+The page's scripts hand over JSON with one of the keys "infotext" or "request_json" (see `actions.fill`), "preset" (a
+name), "defaults" (true) or "values" (by field; with "quiet" nothing is said about it).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from webui.engine.adapters import HYPERNETWORK, WEIGHT_KINDS, adapter_uses
+from webui.errors import EmulsionError, InvalidRequest
+from webui.settings import SettingsStore
+from webui.text.directives import cut_directives
+from webui.text.styles import apply_styles, extract_styles
+from webui.ui import actions
+from webui.ui.actions import Filled, error_parts
+from webui.ui.choices import menus, starting_values
+from webui.ui.fields import MAY_BE_EMPTY, NAMES, SEEDS, default_values
+from webui.ui.language import text
+from webui.ui.presets import NOT_KEPT, Presets
+from webui.workers.service import JobService
+
+NAMES_TIMEOUT = 10.0  # seconds to wait for the worker's first list of samplers
+PROMPTS = ("prompt", "negative_prompt", "hires_prompt", "hires_negative_prompt")
+FROM_WORKER = ("sampler", "schedule", "hires_sampler", "hires_schedule")  # menus that may still be empty
+SHOWN = 60  # characters of a name in a note
+
+
+def fill(service: JobService, store: SettingsStore, wanted: str, language: str) -> Filled:
+    """The fields for what the scripts want, and a report for the reader: {"notes"}, {"error"} or {"quiet"}."""
+    try:
+        said = json.loads(wanted)
+        if "values" in said:
+            return _of_values(service, said["values"], [], language, bool(said.get("quiet")))
+        if "preset" in said:
+            values = Presets(store.settings.paths.data).find(str(said["preset"]))
+            done = text(language, "preset.loaded", name=str(said["preset"])[:SHOWN])
+            return _of_values(service, values, [done], language)
+        if "defaults" in said:
+            values = starting_values(service, store.settings)
+            return _of_values(service, values, [text(language, "preset.defaults_done")], language)
+    except EmulsionError as error:
+        return Filled(report=json.dumps({"error": error_parts(error)}, ensure_ascii=False))
+    return with_styles(service, actions.fill(service, wanted, language), store.settings["infotext_styles"], language)
+
+
+def opening_values(service: JobService, store: SettingsStore, language: str) -> dict[str, Any]:
+    """What the fields show when a page opens: the settings' values, and over them those of the chosen preset."""
+    values = starting_values(service, store.settings)
+    kept = Presets(store.settings.paths.data).starting()
+    return values | (fitting(service, kept, language)[0] if kept else {})
+
+
+def _of_values(service: JobService, values: Any, notes: list[str], language: str, quiet: bool = False) -> Filled:
+    if not isinstance(values, dict):
+        raise InvalidRequest("The values are no object.")
+    fits, problems = fitting(service, values, language)
+    report = {"quiet": True} if quiet else {"notes": [*notes, *problems]}
+    return Filled(fits, json.dumps(report, ensure_ascii=False))
+
+
+def fitting(service: JobService, values: Mapping[str, Any], language: str) -> tuple[dict[str, Any], list[str]]:
+    """The values that the fields of this page can show, and a sentence on each that they cannot.
+
+    Fields that are left out keep what they show.
+    """
+    offered = {name: [value for _, value in choices] for name, choices in menus(service, language).items()}
+    if set(FROM_WORKER) & values.keys():
+        offered |= {name: [v for _, v in choices] for name, choices in menus(service, language, NAMES_TIMEOUT).items()}
+        if not service.names("samplers", 0.0):  # the worker is broken: whether they are there is not known
+            offered = {name: found for name, found in offered.items() if name not in FROM_WORKER}
+    usual, fits, notes = default_values(), {}, []
+    for name in NAMES:
+        if name not in values or name in NOT_KEPT:
+            continue
+        gone = _gone(name, values[name], usual[name], offered.get(name))
+        if gone is None:
+            fits[name] = values[name]
+        elif name == "styles" and isinstance(values[name], list):
+            fits[name] = [style for style in values[name] if style in offered[name]]
+        if gone:
+            shown = {"field": text(language, f"field.{name}.label"), "name": gone[:SHOWN]}
+            notes.append(text(language, "preset.gone", **shown))
+    unknown = [name for name in values if name not in NAMES]
+    if unknown:
+        notes.append(text(language, "preset.unknown", names=", ".join(unknown)[: 4 * SHOWN]))
+    return fits, notes + _missing_adapters(service, fits)
+
+
+def _gone(name: str, value: Any, usual: Any, offered: list[Any] | None) -> str | None:
+    """What a field cannot show of a value, in words; None where it can show all of it."""
+    if isinstance(usual, list):
+        lost = [str(one) for one in value if one not in (offered or [])] if isinstance(value, list) else [str(value)]
+        return ", ".join(lost) or None
+    if offered is not None:
+        return None if value in offered or (value is None and name in MAY_BE_EMPTY) else str(value)
+    if name in PROMPTS or name in SEEDS or isinstance(usual, str):
+        fine = isinstance(value, str)
+    elif isinstance(usual, bool):
+        fine = isinstance(value, bool)
+    else:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fine = number or (value is None and name in MAY_BE_EMPTY)
+    return None if fine else str(value)
+
+
+def _missing_adapters(service: JobService, values: Mapping[str, Any]) -> list[str]:
+    """What planning would say about LoRAs and the like that the prompt names and that are not here."""
+    if service.catalogue is None:
+        return []
+    notes = []
+    for directive in cut_directives(values.get("prompt", ""))[1]:
+        if directive.name.lower() in (*WEIGHT_KINDS, HYPERNETWORK):
+            try:
+                adapter_uses([directive], service.catalogue)
+            except EmulsionError as error:
+                notes.append(str(error))
+    return notes
+
+
+def with_styles(service: JobService, read: Filled, mode: str, language: str) -> Filled:
+    """What was read from a picture, with styles whose words its prompts hold found again, as the setting says."""
+    if mode == "Ignore" or service.catalogue is None or "prompt" not in read.values:
+        return read
+    pair = (read.values["prompt"], read.values.get("negative_prompt", ""))
+    try:
+        known = service.catalogue.styles()
+    except EmulsionError:  # a damaged file; the dialog of the styles tells of it
+        return read
+    prompt, negative, names = extract_styles(*pair, known)
+    if apply_styles(prompt, negative, names, known) != pair:  # another spacing: the picture's own words count
+        prompt, negative, names = *pair, ()
+    values = {**read.values, "prompt": prompt}
+    if "negative_prompt" in values:
+        values["negative_prompt"] = negative
+    if mode == "Apply" or (mode == "Apply if any" and names):
+        values["styles"] = list(names)
+    elif mode != "Apply":  # the field stays as it is
+        values.pop("styles", None)
+    if not names:
+        return replace(read, values=values)
+    notes = [*json.loads(read.report).get("notes", ()), text(language, "read.styles", names=", ".join(names))]
+    return Filled(values, json.dumps({"notes": notes}, ensure_ascii=False))
