@@ -20,6 +20,7 @@ from webui.model_commands import add_download_options, add_merge_options, downlo
 from webui.old_flags import OLD_FLAGS
 from webui.pass_options import add_pass_options
 from webui.paths import PROGRAM, Paths, StartOptions, make_paths
+from webui.script_options import add_script_options, list_scripts
 
 PRECISIONS = {"auto": "auto", "autocast": "auto", "full": "float32", "half": "float16"}
 PRECISIONS |= {name: name for name in ("float32", "bfloat16", "float16")}
@@ -192,6 +193,7 @@ def add_generate_options(parser: argparse.ArgumentParser) -> None:
     request.add_argument("--clip-skip", type=int, metavar="N")
     request.add_argument("--request", metavar="FILE", help="start from a request in JSON; - reads it from the input")
     add_pass_options(parser)
+    add_script_options(parser)
     out = parser.add_argument_group("output")
     out.add_argument(
         "--out", type=Path, metavar="PATH", help="a folder, or a picture file; default: the outputs folder"
@@ -325,6 +327,8 @@ def run_generate(options: argparse.Namespace) -> int:
     """Make pictures and print where they are."""
     from webui.commands import generate
 
+    if options.script == "list":
+        return list_scripts()
     return generate(options, paths_of(options), device_of(options), precision_of(options))
 
 

@@ -18,6 +18,7 @@ from webui.infotext import request_to_infotext
 from webui.pass_options import with_pass_options
 from webui.paths import Paths
 from webui.request import GenerationRequest, Pass, check, from_json
+from webui.script_options import run_script
 from webui.settings import SettingsStore
 
 if TYPE_CHECKING:
@@ -50,12 +51,16 @@ def generate(options: argparse.Namespace, paths: Paths, device: str, precision: 
 
     catalogue = open_catalogue(store.settings)
     extensions = load_extensions([paths.program / "extensions"], registries())
-    if options.out is not None:
+    if options.out is not None and not options.script:
         is_picture(options.out)  # before minutes of work
     start = read_request(options.request)
     checkpoint = options.checkpoint or (start.checkpoint if start else None)
     facts = catalogue.facts(catalogue.find(checkpoint))
     request = build_request(options, facts, store.settings.everything(), start)
+    if options.script:
+        from webui.engine.session import Session
+
+        return run_script(options, request, Session(store.settings, catalogue, extensions, device, precision), began)
     from webui.engine.plan import make_plan
 
     plan = make_plan(request, catalogue, extensions)  # a wrong name fails here, before anything is loaded

@@ -82,8 +82,6 @@ DECLARED: tuple[Row, ...] = (
     _row("folder_grids", "folder", "grids", "saving", "outdir_grids"),
     _row("save_grids", "bool", False, "saving", "grid_save"),
     _row("return_grid", "bool", False, "saving"),
-    # scripts
-    _row("script_limit", "int", 1000, "scripts", **_between(1, 100_000)),  # pictures of one job
     # previews
     _row("live_previews", "bool", True, "previews", "live_previews_enable"),
     _row("preview_every_steps", "int", 1, "previews", "show_progress_every_n_steps", **_between(-1, 32)),
@@ -101,6 +99,7 @@ DECLARED: tuple[Row, ...] = (
     # queue and HTTP
     _row("queue_limit", "int", 64, "queue", **_between(1, 10_000)),
     _row("queue_limit_per_client", "int", 64, "queue", **_between(1, 10_000)),
+    _row("script_limit", "int", 1000, "queue", **_between(1, 100_000)),  # pictures of one script
     _row("fetch_urls", "bool", False, "http", "api_enable_requests"),
     _row("hub_endpoint", "str", "", "http"),  # empty: HF_ENDPOINT, or the Hugging Face Hub
     _row("refuse_local_urls", "bool", True, "http", "api_forbid_local_requests"),

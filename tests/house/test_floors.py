@@ -33,7 +33,7 @@ FLOORS = (
     {"engine", "merging", "scripts"},
     {"training", "workers"},
     {"ui", "api"},
-    {"app", "cli", "commands", "pass_options", "doctor", "model_commands", "old_flags"},
+    {"app", "cli", "commands", "pass_options", "script_options", "doctor", "model_commands", "old_flags"},
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 ONE_ROOM = (0, len(FLOORS) - 1)

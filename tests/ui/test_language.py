@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from webui.request import MASKED_CONTENTS, RESIZE_MODES
-from webui.settings import SETTINGS
+from webui.scripts import SCRIPTS
+from webui.scripts.axes import AXES
 from webui.ui import language
 from webui.ui.choices import EMPHASIS, NOISE
 from webui.ui.fields import DISCARD, NAMES
 from webui.ui.panels import PANELS, STUDIO_TABS
+from webui.ui.script_routes import API_ONLY
+from webui.ui.script_routes import slug as script_slug
 
 UI = Path(language.__file__).parent
 TEXTS = language.languages()
@@ -22,17 +25,7 @@ GROUPS = {key.split(".")[0] for key in TEXTS["en"]}
 KEY = re.compile(rf"""["'`]((?:{"|".join(sorted(GROUPS))})\.[a-z0-9_.]*[a-z0-9_])["'`]""")
 FILES = {file.name for file in (UI / "assets").iterdir()}
 HIDDEN = ("mode", "source_image", "source_mask")  # fields that only the scripts fill
-# Choices of settings that are names: formats of files, and languages, which are called what they call themselves.
-UNTRANSLATED = {f"setting.picture_format.{name}" for name in ("png", "jpg", "webp", "avif")} | {
-    f"setting.language.{name}" for name in ("en", "zh_cn")
-}
-
-
-def slug(choice: str) -> str:
-    """A choice's part of its key."""
-    return re.sub("[^a-z0-9]+", "_", choice.lower())
-
-
+OPTIONS = [option for entry in SCRIPTS for option in entry.value.options if option.key not in API_ONLY]
 COMPUTED = {
     *(f"field.{name}.{part}" for name in NAMES if name not in HIDDEN for part in ("label", "info")),
     *(f"field.{name}.placeholder" for name in ("prompt", "negative_prompt")),
@@ -45,12 +38,14 @@ COMPUTED = {
     *(f"status.{stage}" for stage in ("load", "encode", "decode")),
     *(f"tab.{name}" for name in (*STUDIO_TABS, *PANELS)),
     *(f"read.{name}" for name in ("sampler", "schedule")),
-    *(text for setting in SETTINGS for text in (setting.value.label_key, setting.value.info_key)),
-    *(f"section.{setting.value.section}" for setting in SETTINGS),
-    *(f"setting.{setting.name}.{slug(choice)}" for setting in SETTINGS for choice in setting.value.choices),
-    "setting.checkpoint.none",
+    *(f"script.axis.{script_slug(axis.name)}" for axis in AXES),
+    *(f"script.values.{axis.kind}" for axis in AXES),
+    *(f"script.{part}.{script_slug(entry.name)}" for entry in SCRIPTS for part in ("name", "about")),
+    *(f"script.option.{option.key}" for option in OPTIONS),
+    *(f"script.help.{option.key}" for option in OPTIONS if option.help and not option.key.endswith("_values")),
+    *(f"script.choice.{choice.lower()}" for option in OPTIONS if len(option.choices) < 9 for choice in option.choices),
     "language.name",
-} - UNTRANSLATED
+}
 
 
 def used_keys() -> set[str]:
@@ -88,7 +83,6 @@ def test_chinese_texts_are_chinese() -> None:
     # Names and examples of prompts stay as they are: checkpoints are trained on English words.
     same = {"page.title", "field.vae.label", "field.guidance_scale.label", "field.eta.label", "field.s_churn.label"}
     same |= {"field.hires_guidance_scale.label", "field.rho.label", "choice.noise.cpu", "read.placeholder"}
-    same |= {f"setting.{name}.label" for name in ("vae", "eta_ddim", "s_churn", "rho")}
     same |= {f"result.example.{n}" for n in (1, 2, 3)}
     chinese = re.compile("[\u4e00-\u9fff]")
     assert {key for key, text in TEXTS["zh-CN"].items() if not chinese.search(text)} - same == set()

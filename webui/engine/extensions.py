@@ -59,7 +59,9 @@ class Extensions:
                 f"Loaded: {', '.join(loaded) or 'none'}.",
                 "Install it, switch it on, or take its options out of the request.",
             )
-        return {name: option_values(name, extension.options, requested.get(name, {})) for name, extension in loaded.items()}
+        return {
+            name: option_values(name, extension.options, requested.get(name, {})) for name, extension in loaded.items()
+        }
 
     def infotext_fields(self, requested: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         """Infotext keys and values of the options that are not at their defaults."""

@@ -13,7 +13,21 @@ from webui.extend import SCRIPTS, Cell, Draw, Made, Option, Script, Sheet, optio
 from webui.scripts import xyz, matrix, lines, loopback, folder  # noqa: F401
 
 # isort: on
-__all__ = ["SCRIPTS", "Cell", "Draw", "Made", "Script", "Sheet", "arguments_of", "from_positions", "tab_of"]
+from webui.scripts.folder import ONE_PIXEL, with_place_for_pictures
+
+__all__ = [
+    "ONE_PIXEL",
+    "SCRIPTS",
+    "Cell",
+    "Draw",
+    "Made",
+    "Script",
+    "Sheet",
+    "arguments_of",
+    "from_positions",
+    "tab_of",
+    "with_place_for_pictures",
+]
 
 
 def arguments_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

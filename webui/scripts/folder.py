@@ -16,6 +16,9 @@ from webui.request import GenerationRequest, replace
 TITLE = "Batch from a folder"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif")
 MOST_FILES = 10_000
+USUAL_STRENGTH = 0.75  # of denoising, where nothing is said
+# Stands for a picture that a request must have and that the script's own pictures replace: one white pixel.
+ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
 
 OPTIONS = (
     Option("folder", "Input folder", "", help="A folder of this machine; its pictures are taken in order of name."),
@@ -90,6 +93,15 @@ def plan(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -
             raise FileError(f"The mask folder has no mask for {file.name}.", "One of the same name was wanted.")
         cells.append(Cell(made, (file.name,), (0, number, 0), start=file, mask=mask))
     return cells
+
+
+def with_place_for_pictures(request: GenerationRequest) -> GenerationRequest:
+    """A request from noise as one from a picture, for cells that bring theirs."""
+    first, *others = request.passes
+    if first.source == "image":
+        return request
+    changed = dataclasses.replace(first, source="image", image=ONE_PIXEL, denoising_strength=USUAL_STRENGTH)
+    return replace(request, passes=(changed, *others))
 
 
 def pictures_in(name: str) -> list[Path]:

@@ -11,10 +11,11 @@ from typing import Any
 from webui.engine.adapters import with_present_names
 from webui.errors import EmulsionError
 from webui.infotext import infotext_to_request, read_infotext
-from webui.request import LATENT_UPSCALERS, GenerationRequest, check, from_json, replace
+from webui.request import LATENT_UPSCALERS, GenerationRequest, check, from_dict, from_json, replace
 from webui.ui.choices import chosen, facts
 from webui.ui.fields import AS_BEFORE, NAMES, default_values, request_from_values, values_from_request
 from webui.ui.language import text
+from webui.ui.scripting import submit_script
 from webui.ui.sizes import hints
 from webui.upscalers.names import FILE_NAMES
 from webui.workers.service import JobService
@@ -26,9 +27,12 @@ MOST_NAMES = 12  # of settings that a note lists
 NOT_OF_A_PICTURE = ("batch_size", "count", "save", "mode", "source_image", "source_mask")
 
 
-def submit(service: JobService, values: Sequence[Any], client: str) -> str:
-    """Queue a filled page. Returns JSON: {"job": id}, or {"error": {"found", "wanted", "remedy"}}."""
+def submit(service: JobService, values: Sequence[Any], client: str, script: str = "", here: bool = False) -> str:
+    """Queue a filled page, as the script's cells if there is one. Returns JSON: {"job": id}, or {"error": {"found",
+    "wanted", "remedy"}}. `here`: who asks sits before this machine."""
     try:
+        if script:
+            return json.dumps({"job": submit_script(service, values, client, script, here)})
         tab = values[NAMES.index("mode")]
         return json.dumps({"job": service.submit(request_from_values(values), client=client, tab=tab)})
     except EmulsionError as error:
@@ -179,7 +183,9 @@ def restore(service: JobService, job_id: str, language: str) -> dict[str, Any]:
     if not job_id:
         return {}
     try:
-        values, _ = page_values(service, service.job(job_id).request, language)
+        view = service.job(job_id)
+        request = from_dict(view.values["request"]) if view.task == "script" else view.request
+        values, _ = page_values(service, request, language)
     except EmulsionError:
         return {}
     return values

@@ -64,6 +64,8 @@ def folds(fields: Fields, values: Values, choices: Menus) -> tuple[gr.Button, gr
     """All folds in their order; returns the two buttons beside the variation seed."""
     with gr.Accordion(label("group.hires"), open=False, elem_id="em-hires-fold", elem_classes=["em-only-txt2img"]):
         _hires(fields, values, choices)
+    with gr.Accordion(label("group.script"), open=False, elem_id="em-script-fold"):
+        gr.HTML(asset("script.html"), elem_id="em-script-frame", apply_default_css=False)
     with gr.Accordion(label("group.refiner"), open=False, elem_id="em-refiner"):
         with gr.Row(elem_classes=["em-pair"]):
             fields["refiner_checkpoint"] = menu(

@@ -20,12 +20,14 @@ from starlette.routing import Route
 
 from webui.engine.embeddings import vector_counts
 from webui.errors import InvalidRequest, NotFound
+from webui.extend import SCRIPTS
 from webui.text.chunks import count_tokens
 from webui.text.tokenizers import clip_tokenizer
 from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, read_json, sits_here
 from webui.ui.extras_routes import extras_routes
 from webui.ui.history_routes import history_routes
 from webui.ui.library_routes import library_routes
+from webui.ui.scripting import refuse_elsewhere
 from webui.workers.service import JobService
 from webui.workers.tasks import TASKS
 from webui.workers.views import JobView
@@ -145,6 +147,8 @@ async def _task(service: JobService, request: Request) -> Response:
 
 def _refuse_folders(task: str, values: Mapping[str, Any], request: Request) -> None:
     """Raise InvalidRequest where somebody at another machine names folders of this one."""
+    if task == "script" and values.get("script") in SCRIPTS.names():
+        refuse_elsewhere(values["script"], sits_here(request))
     folders = [name for name in TASKS.find(task).facts.get("local", ()) if values.get(name)]
     if folders and not sits_here(request):
         raise InvalidRequest(

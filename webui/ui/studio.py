@@ -14,6 +14,7 @@ import gradio as gr
 from gradio.components import Component
 
 from webui.ui import actions
+from webui.ui.answers import sits_here
 from webui.ui.assets import asset
 from webui.ui.choices import Choices
 from webui.ui.components import icon_button, line, menu, number, slider
@@ -138,12 +139,15 @@ def wire_small_buttons(studio: Studio) -> None:
 def wire_generate(studio: Studio, service: JobService) -> None:
     """Send the fields; the browser then follows the job by itself."""
     ticket = gr.Textbox(visible="hidden", elem_id="em-ticket")
+    script = gr.Textbox("", visible="hidden", elem_id="em-script-sent")  # filled by the page's scripts
     prepare = "(...values) => emulsion.studio.prepare(values)"
 
     def submit(request: gr.Request, *values: Any) -> str:
-        return actions.submit(service, values, client_of(request))
+        here = request.request is not None and sits_here(request.request)
+        return actions.submit(service, values[:-1], client_of(request), values[-1] or "", here)
 
-    sent = studio.generate.click(submit, studio.inputs(), ticket, js=prepare, trigger_mode="multiple", **QUIET)
+    inputs = [*studio.inputs(), script]
+    sent = studio.generate.click(submit, inputs, ticket, js=prepare, trigger_mode="multiple", **QUIET)
     sent.success(None, [ticket], None, js="(ticket) => emulsion.jobs.follow(ticket)", **QUIET)
     sent.failure(None, None, None, js="() => emulsion.jobs.notSent()", **QUIET)
 

@@ -27,7 +27,7 @@
   // The values of all fields, with those filled in that only the page's scripts know.
   async function prepare(values) {
     const tab = emulsion.tabs.current();
-    const changed = [...values];
+    const changed = [...values.slice(0, -1), once ? "" : emulsion.script.value()]; // the script comes last
     const set = (name, value) => (changed[place[name]] = value);
     for (const [name, value] of [["mode", tab], ["source_image", ""], ["source_mask", ""]]) set(name, value);
     try {

@@ -1,0 +1,69 @@
+"""A plot in the page, as a visitor makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.browser.test_generating import PROMPT, set_number, wait_text
+
+COST = "#em-script-cost"
+
+
+def open_fold(page: Any) -> None:
+    """Open the fold and wait for its menu."""
+    page.click("#em-script-fold .label-wrap")
+    page.wait_for_selector("#em-script-name option:nth-child(3)", state="attached")
+
+
+def wait_cost(page: Any, text: str) -> None:
+    """Wait until the line below the fields says something."""
+    page.wait_for_function(f"t => document.querySelector('{COST}').textContent.includes(t)", arg=text)
+
+
+def test_a_plot_tells_its_cost_and_becomes_a_grid(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.fill(PROMPT, "a red apple")
+    page.fill("#em-seed input", "7")
+    set_number(page, "em-steps", 3)
+    open_fold(page)
+    page.select_option("#em-script-name", "X/Y/Z plot")
+    page.select_option("[data-argument=x_type]", "Steps")
+    page.fill("[data-argument=x_values]", "2-4 (+2)")
+    wait_cost(page, "Pictures: 2 · steps: 6")
+    page.select_option("[data-argument=y_type]", "Sampler")
+    row = page.locator(".em-axis").nth(1)
+    row.locator("select").nth(1).select_option("Euler")
+    row.locator("select").nth(1).select_option("DDIM")
+    assert page.input_value("[data-argument=y_values]") == "Euler, DDIM"
+    wait_cost(page, "Pictures: 4 · steps: 12")
+    page.click("#em-generate")
+    wait_text(page, "Done")
+    assert page.locator("#em-strip .em-tile").count() == 5
+    page.wait_for_function("document.querySelector('#em-picture').naturalWidth > 256")
+    assert "Script: X/Y/Z plot" in page.inner_text("#em-infotext")
+    page.reload()
+    page.wait_for_selector("body.em-ready")
+    assert page.input_value(PROMPT) == "a red apple"
+    page.wait_for_function("document.querySelector('#em-script-fold [data-script]') !== null")
+    open_fold(page)
+    page.wait_for_selector("[data-argument=x_values]")
+    assert page.input_value("[data-argument=x_values]") == "2-4 (+2)"
+
+
+def test_what_is_wrong_with_a_script_stands_below_it_and_stops_it(
+    open_page: Callable[..., Any], last_request: Callable[[], dict[str, Any]]
+) -> None:
+    page = open_page()
+    open_fold(page)
+    page.select_option("#em-script-name", "X/Y/Z plot")
+    page.fill("[data-argument=x_values]", "many")
+    wait_cost(page, "'many' is no number")
+    page.click("#em-generate")
+    page.wait_for_selector("#em-error:not([hidden])")
+    assert "'many' is no number" in page.inner_text("#em-error")
+    page.select_option("#em-script-name", "")
+    page.fill(PROMPT, "no script any more")
+    page.click("#em-generate")
+    wait_text(page, "Done")
+    assert last_request()["prompt"] == "no script any more"
