@@ -26,6 +26,7 @@ from webui.nn.threads import run_jobs
 SCORES_PER_BLOCK = 1 << 20  # elements: 2 MiB of bfloat16
 SCORES_FOR_THREADS = 1 << 22  # below this, handing work to threads costs more than it brings
 LARGEST_EXPONENT = 100.0  # of two; leaves room for the sum of a row times the values below the largest float
+ROWS_AT_ONCE = 1 << 14  # of keys that are centred
 PADDING = 16  # widths that are multiples of this are fastest
 
 
@@ -79,7 +80,9 @@ def _prepared(key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     padded = -(-source // PADDING) * PADDING
     centred = key.new_zeros(batch, heads, padded, width)
     mean = key.mean(dim=2, keepdim=True, dtype=torch.float32)
-    centred[:, :, :source] = (key - mean) * (width**-0.5 * math.log2(math.e))
+    for start in range(0, source, ROWS_AT_ONCE):  # the difference is float32, which would be large for large pictures
+        some = key[:, :, start : start + ROWS_AT_ONCE]
+        centred[:, :, start : start + some.shape[2]] = (some - mean) * (width**-0.5 * math.log2(math.e))
     if source == padded and width % PADDING == 0:
         return centred, value
     extended = value.new_zeros(batch, heads, padded, (width // PADDING + 1) * PADDING)

@@ -152,8 +152,11 @@ class Middle(nn.Module):
         self.attn_1 = AttentionBlock(channels)
         self.block_2 = ResidualBlock(channels, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block_2(self.attn_1(self.block_1(x)))
+    def one_by_one(self, x: Tensor) -> Tensor:
+        """The blocks in turn. Not `forward`, as a module's call holds its input, a large one here, until it returns."""
+        x = self.block_1(x)
+        x = self.attn_1(x)
+        return self.block_2(x)
 
 
 class Level(nn.Module):
@@ -200,7 +203,7 @@ class Encoder(nn.Module):
 
     def coarse(self, h: Tensor) -> Tensor:
         """The part at latent size, attention included: features → moments."""
-        h = self.mid(self.down[-1](h))
+        h = self.mid.one_by_one(self.down[-1](h))
         return self.conv_out(normed_silu(self.norm_out, h))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -228,7 +231,7 @@ class Decoder(nn.Module):
 
     def coarse(self, z: Tensor) -> Tensor:
         """The part at latent size, attention included: latents → features [B, C, h, w]."""
-        return self.up[-1](self.mid(self.conv_in(z)))
+        return self.up[-1](self.mid.one_by_one(self.conv_in(z)))
 
     def fine(self, h: Tensor) -> Tensor:
         """The part at more than latent size: features → picture. Only its norms look far."""
