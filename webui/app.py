@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +104,7 @@ def open_house(options: StartOptions, engine: str = ENGINE) -> House:
     plain = to_plain(WorkerSettings(settings, options.device, options.precision, options.extensions))
     history = History(options.paths.data / "history.sqlite", [options.paths.outputs])
     service = JobService(plain, options.paths.data, engine, settings["queue_limit"], catalogue, folders, history)
+    service.limit_waiting(settings["queue_limit"], settings["queue_limit_per_client"])
     return House(options, store, catalogue, service, _extensions(folders), Recorder(service, history))
 
 
@@ -116,11 +117,19 @@ def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
 
     options = house.options
     accounts, made_up = make_accounts(options.auth, options.api_auth, options.share or options.host not in LOOPBACK)
-    given = (house.service, house.store, house.catalogue, house.for_worker, options.offline, options, house.extensions)
-    app = make_application(Context(*given))
+    context = Context(
+        house.service,
+        house.store,
+        house.catalogue,
+        house.for_worker,
+        options.offline,
+        options,
+        house.extensions,
+    )
+    app = make_application(context)
     _add_extension_routes(app)
     if not options.nowebui:
-        _add_page(app, house, accounts)
+        _add_page(app, house, accounts, context.change_settings)
     hosts = HostNames(options.host, options.allow_hosts)
     return guarded(app, hosts, accounts), hosts, made_up
 
@@ -134,7 +143,7 @@ def _add_extension_routes(app: FastAPI) -> None:
             print(f"The routes {entry.name!r} of an extension are off: {error}", file=sys.stderr)
 
 
-def _add_page(app: FastAPI, house: House, accounts: Accounts) -> None:
+def _add_page(app: FastAPI, house: House, accounts: Accounts, change: Callable[[Mapping[str, Any]], Settings]) -> None:
     from webui.ui.mount import Place, mount, prepare
 
     options = house.options
@@ -144,9 +153,11 @@ def _add_page(app: FastAPI, house: House, accounts: Accounts) -> None:
     from webui.ui.page import build_page, page_options
     from webui.ui.routes import page_routes
     from webui.ui.script_routes import script_routes
+    from webui.ui.settings_routes import settings_routes
 
     app.router.routes.extend(page_routes(house.service))
     app.router.routes.extend(script_routes(house.service, house.store))
+    app.router.routes.extend(settings_routes(house.service, house.store, change))
     user: Callable[[Any], str | None] | None = (lambda request: request.scope.get(USER)) if accounts.page else None
     root = f"/{options.subpath}" if options.subpath else ""
     place = Place(cache, user, root, options.host, options.port or 0)

@@ -27,6 +27,7 @@ from webui.settings import SettingsStore  # noqa: E402
 from webui.ui.page import build_page, page_options  # noqa: E402
 from webui.ui.routes import page_routes  # noqa: E402
 from webui.ui.script_routes import script_routes  # noqa: E402
+from webui.ui.settings_routes import settings_routes  # noqa: E402
 
 
 def main(port: int, step_seconds: float) -> None:
@@ -48,6 +49,7 @@ def main(port: int, step_seconds: float) -> None:
 
     app.router.routes.extend(page_routes(service))  # type: ignore[arg-type]
     app.router.routes.extend(script_routes(service, store))  # type: ignore[arg-type]
+    app.router.routes.extend(settings_routes(service, store, store.change))  # type: ignore[arg-type]
     page = build_page(service, store)  # type: ignore[arg-type]
     mount(app, page, Place(FOLDER / "cache", port=port), page_options(store.settings))
     uvicorn.run(app, port=port, log_level="warning", timeout_graceful_shutdown=1)

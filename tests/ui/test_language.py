@@ -10,6 +10,7 @@ import pytest
 from webui.request import MASKED_CONTENTS, RESIZE_MODES
 from webui.scripts import SCRIPTS
 from webui.scripts.axes import AXES
+from webui.settings import SETTINGS
 from webui.ui import language
 from webui.ui.choices import EMPHASIS, NOISE
 from webui.ui.fields import DISCARD, NAMES
@@ -26,6 +27,17 @@ KEY = re.compile(rf"""["'`]((?:{"|".join(sorted(GROUPS))})\.[a-z0-9_.]*[a-z0-9_]
 FILES = {file.name for file in (UI / "assets").iterdir()}
 HIDDEN = ("mode", "source_image", "source_mask")  # fields that only the scripts fill
 OPTIONS = [option for entry in SCRIPTS for option in entry.value.options if option.key not in API_ONLY]
+# Choices of settings that are names: formats of files, and languages, which are called what they call themselves.
+UNTRANSLATED = {f"setting.picture_format.{name}" for name in ("png", "jpg", "webp", "avif")} | {
+    f"setting.language.{name}" for name in ("en", "zh_cn")
+}
+
+
+def slug(choice: str) -> str:
+    """A choice's part of its key."""
+    return re.sub("[^a-z0-9]+", "_", choice.lower())
+
+
 COMPUTED = {
     *(f"field.{name}.{part}" for name in NAMES if name not in HIDDEN for part in ("label", "info")),
     *(f"field.{name}.placeholder" for name in ("prompt", "negative_prompt")),
@@ -44,8 +56,12 @@ COMPUTED = {
     *(f"script.option.{option.key}" for option in OPTIONS),
     *(f"script.help.{option.key}" for option in OPTIONS if option.help and not option.key.endswith("_values")),
     *(f"script.choice.{choice.lower()}" for option in OPTIONS if len(option.choices) < 9 for choice in option.choices),
+    *(text for setting in SETTINGS for text in (setting.value.label_key, setting.value.info_key)),
+    *(f"section.{setting.value.section}" for setting in SETTINGS),
+    *(f"setting.{setting.name}.{slug(choice)}" for setting in SETTINGS for choice in setting.value.choices),
+    "setting.checkpoint.none",
     "language.name",
-}
+} - UNTRANSLATED
 
 
 def used_keys() -> set[str]:
@@ -83,6 +99,7 @@ def test_chinese_texts_are_chinese() -> None:
     # Names and examples of prompts stay as they are: checkpoints are trained on English words.
     same = {"page.title", "field.vae.label", "field.guidance_scale.label", "field.eta.label", "field.s_churn.label"}
     same |= {"field.hires_guidance_scale.label", "field.rho.label", "choice.noise.cpu", "read.placeholder"}
+    same |= {f"setting.{name}.label" for name in ("vae", "eta_ddim", "s_churn", "rho")}
     same |= {f"result.example.{n}" for n in (1, 2, 3)}
     chinese = re.compile("[\u4e00-\u9fff]")
     assert {key for key, text in TEXTS["zh-CN"].items() if not chinese.search(text)} - same == set()

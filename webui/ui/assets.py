@@ -19,9 +19,14 @@ SCRIPTS = (  # in the order of their needs
     *("elements.js", "choosing.js", "library_prompt.js", "library_speed.js", "library_cards.js", "library_details.js"),
     "script.js",
     *("library.js", "library_drawer.js", "downloads.js", "merge.js"),
-    "fields.js",
+    *("fields.js", "options.js", "quick.js", "settings_panel.js", "styles.js", "presets.js"),
 )
-STYLES = ("style.css", "canvas.css", "picture_info.css", "history.css", "library.css", "models.css", "script.css")
+STYLES = (
+    *("style.css", "canvas.css", "picture_info.css", "history.css", "library.css", "models.css", "options.css"),
+    *("script.css",),
+)
+# Settings that the scripts read: the page learns of changes of them at once, and of their values when it opens.
+PAGE_SETTINGS = ("language", "theme", "weight_step", "network_weight_step", "weight_delimiters", "preview_period")
 # Fields whose values the scripts change before they are sent.
 FILLED_BY_SCRIPTS = ("mode", "source_image", "source_mask", "width", "height", "seed", "count", "batch_size")
 
@@ -42,8 +47,7 @@ def head(settings: Settings | None = None) -> str:
 def defaults(settings: Settings | None) -> dict[str, Any]:
     """What the scripts have to know of the user's settings."""
     current = settings or Settings()
-    return {name: current[name] for name in ("language", "theme", "weight_step", "network_weight_step")} | {
-        "delimiters": current["weight_delimiters"],
+    return {name: current[name] for name in PAGE_SETTINGS} | {
         "fields": NAMES,
         "places": {name: NAMES.index(name) for name in FILLED_BY_SCRIPTS},
     }

@@ -1,4 +1,4 @@
-// All fields of the studio at once, read by the page's scripts.
+// All fields of the studio at once: read by the page's scripts, and filled by the server.
 "use strict";
 
 (() => {
@@ -20,5 +20,15 @@
     waiting = [];
   }
 
-  emulsion.fields = { values, taken };
+  // Fills the fields by what `filling.py` understands; the message offers to take it back.
+  // Without `words` it says what the server says of it.
+  async function replace(wanted, words = null) {
+    const before = await values();
+    const undo = () => emulsion.settings.fill({ values: before, quiet: true });
+    if (!words) return emulsion.settings.fill(wanted, { undo });
+    const after = () => emulsion.toast([words], { action: emulsion.t("button.undo"), act: undo });
+    return emulsion.settings.fill({ ...wanted, quiet: true }, { after });
+  }
+
+  emulsion.fields = { values, taken, replace };
 })();
