@@ -246,7 +246,9 @@ def test_a_lora_that_is_never_on_leaves_the_picture_alone(make, wanted, loras):
     assert pixels(make(wanted("a red apple<lora:unet:1:stop=2>", save=False))[0]) != plain
 
 
-@pytest.mark.parametrize(("steps", "told"), [("start=99", True), ("stop=1", True), ("start=3", False), ("stop=2", False)])
+@pytest.mark.parametrize(
+    ("steps", "told"), [("start=99", True), ("stop=1", True), ("start=3", False), ("stop=2", False)]
+)
 def test_a_lora_that_is_never_on_is_told_of(session, wanted, loras, steps, told):
     plan = make_plan(wanted(f"a red apple <lora:film:1:{steps}>", steps=4), session.catalogue)
     assert any("film is on in none of 4 steps" in warning for warning in plan.warnings) == told

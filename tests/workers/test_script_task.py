@@ -128,7 +128,11 @@ def test_a_cell_that_fails_is_told_and_the_others_are_made(house: House) -> None
     assert any("ValueError: a bug" in text for text in notes)
     assert len(house.told("picture")) == 3  # two cells and the grid
     assert house.told("outcome")[0]["values"] | {"work": 0, "seconds": 0} == {
-        "cells": 4, "made": 2, "failed": 2, "work": 0, "seconds": 0
+        "cells": 4,
+        "made": 2,
+        "failed": 2,
+        "work": 0,
+        "seconds": 0,
     }
 
 
