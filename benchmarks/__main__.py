@@ -16,6 +16,7 @@ import torch
 
 import benchmarks.adapters
 import benchmarks.engine
+import benchmarks.history
 import benchmarks.library
 import benchmarks.network
 import benchmarks.pictures

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from tests.exchange import samples
-from tests.exchange.graphs import DEFAULT
+from tests.exchange.graphs import DEFAULT, changed
 from tests.exchange.writers import png
-from webui.request import from_dict
+from webui.request import from_dict, from_json
 
 A1111 = png({"parameters": samples.A1111, "Author": "me"})
 
@@ -90,3 +90,12 @@ def test_characters_that_no_file_can_hold_do_not_break_the_answer(client):
     text = 'a\nSteps: 1, Sampler: Euler, CFG scale: 1, Exact prompt: "\\ud800"'
     answer = client.post("/ui/picture-info", json={"image": encoded(png({"parameters": text}))})
     assert answer.status_code == 200 and "request" in answer.json()
+
+
+def test_seeds_longer_than_a_browsers_numbers_come_as_text_too(client):
+    seed = 2**64 - 3
+    workflow = json.dumps(changed(DEFAULT, n3={"seed": seed})).encode()
+    said = client.post("/ui/picture-info", content=workflow).json()
+    assert from_json(said["request_json"]).seed == seed and f"Seed: {seed}" in said["settings"]
+    empty = client.post("/ui/picture-info", content=png({})).json()
+    assert (empty["request_json"], empty["settings"]) == (None, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -361,3 +362,12 @@ def test_graphs_that_go_in_circles_end():
 def test_the_unused_sampler_of_another_branch_is_listed():
     graph = changed(DEFAULT, n20=graphs.node("EmptyLatentImage", width=512, height=512, batch_size=1), n21=sampler_of())
     assert "KSampler #21" in reasons(read_workflow(graph))
+
+
+def test_a_node_of_others_that_works_on_the_finished_picture_is_listed() -> None:
+    graph = copy.deepcopy(graphs.DEFAULT)
+    graph["20"] = graphs.node("ReActorFaceSwap", input_image=("8", 0), swap_model="inswapper_128.onnx")
+    graph["9"]["inputs"]["images"] = ["20", 0]
+    reading = read_workflow(graph)
+    assert reading.request.prompt == "beautiful scenery nature glass bottle landscape"
+    assert [entry.name for entry in reading.left_out if "Extras" in entry.reason] == ["ReActorFaceSwap #20"]

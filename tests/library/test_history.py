@@ -146,3 +146,15 @@ def test_choices_are_what_occurs(history: History) -> None:
         "folder": ["img2img", "txt2img"],
         "lora": ["soft"],
     }
+
+
+def test_choices_follow_new_pictures(history: History, outputs: Path) -> None:
+    assert "DPM++ 2M" not in history.choices()["sampler"]
+    history.add(save(outputs, "5.png", infotext("a pear", "DPM++ 2M"), 5000))
+    assert "DPM++ 2M" in history.choices()["sampler"]
+
+
+def test_pages_begin_at_any_place(history: History) -> None:
+    whole = [picture["name"] for picture in history.page().pictures]
+    for offset in range(5):
+        assert [picture["name"] for picture in history.page(limit=2, offset=offset).pictures] == whole[offset:][:2]

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from tests.ui.fake_service import FakeService
-from webui.request import GenerationRequest, Pass, SamplerOptions
+from webui.request import GenerationRequest, Pass, Refiner, SamplerOptions
 from webui.settings import SettingsStore
 from webui.ui import actions
 from webui.ui.choices import menus, starting_values
-from webui.ui.fields import NAMES, default_values
+from webui.ui.fields import AS_BEFORE, NAMES, default_values
 
 INFOTEXT = (
     "a red apple\nNegative prompt: blurry\nSteps: 30, Sampler: DPM++ 2M Karras, CFG scale: 4.5, Seed: 42, "
@@ -89,6 +89,45 @@ def test_a_text_without_settings_is_a_prompt_and_nothing_else(service: FakeServi
 def test_reading_a_picture_leaves_the_numbers_of_batches_alone(service: FakeService) -> None:
     values = actions.read_settings(service, INFOTEXT, "en").values  # type: ignore[arg-type]
     assert not {"batch_size", "count", "save"} & set(values)
+
+
+def handed_over(request: GenerationRequest, program: str, infotext: str = "", left_out: tuple[str, ...] = ()) -> str:
+    """What the page's scripts hand over for a file."""
+    said = {"program": program, "infotext": infotext, "request_json": request.to_json(), "left_out": left_out}
+    return json.dumps(said)
+
+
+def test_a_request_of_another_program_fills_the_fields(service: FakeService) -> None:
+    request = GenerationRequest(prompt="a pear", seed=2**63 + 1, passes=(Pass(width=640, height=384, steps=23),))
+    wanted = handed_over(request, "ComfyUI", "{}", ("FaceDetailer #9", "noise", "noise"))
+    filled = actions.fill(service, wanted, "en")  # type: ignore[arg-type]
+    shown = {name: filled.values[name] for name in ("prompt", "seed", "width", "height", "steps")}
+    assert shown == {"prompt": "a pear", "seed": str(2**63 + 1), "width": 640, "height": 384, "steps": 23}
+    assert json.loads(filled.report)["notes"][-1].endswith("FaceDetailer #9, noise")
+    assert not {"batch_size", "count", "mode", "source_image"} & set(filled.values)
+
+
+def test_texts_in_the_usual_form_are_read_as_texts(service: FakeService) -> None:
+    for program in ("Emulsion", "AUTOMATIC1111", "Forge"):
+        wanted = handed_over(GenerationRequest(prompt="not this one"), program, INFOTEXT)
+        assert actions.fill(service, wanted, "en").values["prompt"] == "a red apple"  # type: ignore[arg-type]
+    assert actions.fill(service, json.dumps({"infotext": INFOTEXT}), "en").values["seed"] == "42"  # type: ignore[arg-type]
+
+
+def test_names_of_later_passes_that_are_not_here_become_notes(service: FakeService) -> None:
+    first = Pass(width=128, height=128, refiner=Refiner("finisher", 0.7))
+    second = Pass(source="previous", width=256, height=256, upscaler="4x-Nowhere", checkpoint="portrait", sampler="Odd")
+    request = GenerationRequest(prompt="a pear", passes=(first, second))
+    filled = actions.fill(service, handed_over(request, "Fooocus"), "en")  # type: ignore[arg-type]
+    names = ("refiner_checkpoint", "hires_checkpoint", "hires_sampler", "hires_upscaler")
+    assert [filled.values[name] for name in names] == [None, "portrait.safetensors", AS_BEFORE, "Latent"]
+    assert all(name in filled.report for name in ("finisher", "4x-Nowhere", "Odd"))
+
+
+def test_a_request_that_does_not_fit_is_an_error_and_changes_nothing(service: FakeService) -> None:
+    wanted = json.dumps({"program": "ComfyUI", "request_json": '{"prompt": 3}'})
+    filled = actions.fill(service, wanted, "en")  # type: ignore[arg-type]
+    assert filled.values == {} and "request.prompt" in json.loads(filled.report)["error"]["found"]
 
 
 def test_own_infotexts_give_the_same_request_back(service: FakeService) -> None:

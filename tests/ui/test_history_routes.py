@@ -49,6 +49,13 @@ def test_pages_tell_everything_but_where_files_lie(client: TestClient, tmp_path:
     assert client.get("/ui/history", params={"limit": "many"}).status_code == 422
 
 
+def test_any_place_among_the_pictures_can_be_asked_for(client: TestClient) -> None:
+    whole = [one["id"] for one in pictures(client)]
+    assert [one["id"] for one in pictures(client, offset=1, limit=1)] == whole[1:2]
+    assert pictures(client, offset=3) == []
+    assert [one["name"] for one in pictures(client, text="apple", offset=2)] == ["0.png"]
+
+
 def test_thumbnails_are_small_and_kept(client: TestClient, history: History) -> None:
     one = pictures(client)[0]
     answer = client.get(one["thumbnail"])

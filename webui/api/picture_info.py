@@ -66,26 +66,32 @@ def make_router(context: Context) -> APIRouter:
     async def picture_info(request: Request) -> Response:
         """All about a picture or a workflow: multipart with one file, {"image": base64}, or the file as the body.
 
-        `request_json` is the request once more as text, for a page to hand back: a browser's numbers are exact to 2^53
-        only, and seeds are longer.
+        `settings` are an infotext here, whatever the program wrote. `request_json` is the request once more as text,
+        for a page to hand back: a browser's numbers are exact to 2^53 only, and seeds are longer.
         """
         info = await run_in_threadpool(read_document, await _body(request))
-        return _answer({**info.plain(), "request_json": info.request.to_json() if info.request else None})
+        known = {"settings": _settings(info), "request_json": info.request.to_json() if info.request else None}
+        return _answer({**info.plain(), **known})
 
     return router
 
 
 def a1111_answer(info: PictureInfo) -> dict[str, Any]:
     """`info`, `items` and `parameters` as A1111's route has them."""
-    text = info.infotext
-    if info.request is not None and not read_infotext(text).fields:
-        text = request_to_infotext(info.request)
+    text = _settings(info)
     items = {name: value for name, value in info.items.items() if name not in _TEXT_ITEMS or value != text}
     if not text:
         return {"info": "", "items": items, "parameters": {}}
     read = read_infotext(text)
     parameters = {"Prompt": read.prompt, "Negative prompt": read.negative_prompt, **read.fields}
     return {"info": text, "items": items, "parameters": {**_ABSENT, **parameters}}
+
+
+def _settings(info: PictureInfo) -> str:
+    """The text in A1111's form: as it stands in the picture, or as the request of another program's words says it."""
+    if info.request is not None and not read_infotext(info.infotext).fields:
+        return request_to_infotext(info.request)
+    return info.infotext
 
 
 def decoded(text: str) -> bytes:

@@ -114,7 +114,9 @@ def _sampler_before(walk: Walk, value: Any) -> Node | None:
 
 def _picture_input(node: Node) -> str | None:
     """The input that what a node gives is made of."""
-    return next((name for name in _HANDED_ON if isinstance(node.inputs.get(name), Link)), None)
+    links = [name for name, value in node.inputs.items() if isinstance(value, Link)]
+    known = (name for name in _HANDED_ON if name in links)
+    return next(known, next((name for name in links if "image" in name), None))  # nodes of others: input_image, image_a
 
 
 def _read_empty(walk: Walk, node: Node, origin: Origin) -> None:

@@ -87,11 +87,13 @@
 
   // ---- words ----
 
+  const counted = (total) => t("history.count", { count: total.toLocaleString(emulsion.locale()) });
+
   function draw() {
     const total = history.total();
     const empty = failed || total === 0;
     one("#em-history-empty").hidden = !empty;
-    one("#em-history-count").textContent = total ? t("history.count", { count: total.toLocaleString(emulsion.locale()) }) : "";
+    one("#em-history-count").textContent = total ? counted(total) : "";
     if (!empty) return;
     const act = one("#em-history-empty-act");
     const filtered = history.filtered();
@@ -109,7 +111,7 @@
     const picture = history.picture(detail.place);
     const total = history.total();
     if (!total) return;
-    const count = t("history.count", { count: total.toLocaleString(emulsion.locale()) });
+    const count = counted(total);
     const day = picture && new Date(picture.made * 1000).toLocaleDateString(emulsion.locale(), { dateStyle: "medium" });
     one("#em-history-count").textContent = day ? `${count} · ${day}` : count;
     if (!emulsion.historyGrid.scrolled()) setFresh(0);
@@ -200,7 +202,10 @@
     draw();
     drawChosen();
   });
-  addEventListener("scroll", () => active() && emulsion.historyGrid.visible() && (scrolled = scrollY), { passive: true });
+  const remember = () => {
+    if (active() && emulsion.historyGrid.visible()) scrolled = scrollY;
+  };
+  addEventListener("scroll", remember, { passive: true });
   onAppear("#em-history", show);
   onAppear("#em-history-text", (field) => {
     field.placeholder = t("history.search.placeholder");

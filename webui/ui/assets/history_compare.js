@@ -63,7 +63,8 @@
   function row(name, ...values) {
     const line = document.createElement("tr");
     line.append(Object.assign(document.createElement("th"), { textContent: name, scope: "row" }));
-    for (const value of values) line.append(Object.assign(document.createElement("td"), { textContent: value || "–" }));
+    const cell = (value) => Object.assign(document.createElement("td"), { textContent: value || "–" });
+    line.append(...values.map(cell));
     return line;
   }
 

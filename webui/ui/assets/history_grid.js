@@ -1,5 +1,5 @@
-// The gallery's grid: as tall as all pictures together, but only the rows on the screen exist. Tiles are chosen with the
-// pointer (Ctrl and Shift as everywhere) or with keys.
+// The gallery's grid: as tall as all pictures together, but only the rows on the screen exist. Tiles are chosen with
+// the pointer (Ctrl and Shift as everywhere) or with keys.
 "use strict";
 
 (() => {

@@ -108,7 +108,8 @@
   }
 
   function drawDetails() {
-    const made = new Date(picture.made * 1000).toLocaleString(emulsion.locale(), { dateStyle: "medium", timeStyle: "short" });
+    const style = { dateStyle: "medium", timeStyle: "short" };
+    const made = new Date(picture.made * 1000).toLocaleString(emulsion.locale(), style);
     const facts = [
       [t("history.name"), picture.name],
       [t("history.folder"), picture.folder],

@@ -45,19 +45,20 @@
     const size = isPicture() ? `${info.width} × ${info.height}` : "";
     one("#em-info-facts").textContent = [file.name, info.format, size].filter(Boolean).join(" · ");
     drawActions(info);
-    const readable = info.infotext && !info.infotext.startsWith("{"); // workflows stand below with the other items
-    one("#em-info-text-box").hidden = !readable;
-    one("#em-info-text").textContent = readable ? info.infotext : "";
+    const readable = !info.settings.startsWith("{"); // a workflow that was not understood stands below
+    one("#em-info-text-box").hidden = !info.settings || !readable;
+    one("#em-info-text").textContent = readable ? info.settings : "";
     drawLeftOut(info.left_out);
     drawItems(itemsOf(info));
   }
 
   function drawActions(info) {
-    const filling = Boolean(info.request_json || info.infotext);
+    const filling = Boolean(info.request_json);
     for (const button of document.querySelectorAll("[data-info-send]")) {
       const { infoSend } = button.dataset;
       button.hidden = infoSend === "txt2img" ? !filling : !isPicture() || !emulsion.tabs.has(infoSend);
     }
+    one("#em-info-describe").hidden = filling || !isPicture();
     const none = one("#em-info-none");
     none.hidden = filling;
     none.textContent = Object.keys(info.items).length ? t("info.not_understood") : t("read.nothing");
@@ -89,7 +90,8 @@
   function item(name, text) {
     const box = document.createElement("details");
     const head = node("summary", { textContent: name });
-    head.append(node("span", { className: "em-info-length", textContent: t("info.characters", { count: text.length }) }));
+    const length = t("info.characters", { count: text.length.toLocaleString(emulsion.locale()) });
+    head.append(node("span", { className: "em-info-length", textContent: length }));
     const copyButton = node("button", { type: "button", className: "em-link", textContent: t("button.copy") });
     const body = node("pre", { tabIndex: 0 });
     copyButton.onclick = () => copy(text, copyButton, body);
@@ -156,9 +158,10 @@
   });
   onAppear("#em-info-drop", (zone) => (zone.onclick = () => one("#em-info-file").click())); // and its button's click
   onAppear("#em-info-copy", (button) => {
-    button.onclick = () => copy(shown.info.infotext, button, one("#em-info-text"));
+    button.onclick = () => copy(shown.info.settings, button, one("#em-info-text"));
   });
   onAppear("[data-info-send]", (button) => (button.onclick = () => sendTo(button.dataset.infoSend)));
+  onAppear("#em-info-describe", (button) => (button.onclick = () => emulsion.describe(shown.file, button)));
 
   emulsion.pictureInfo = { show };
 })();

@@ -1,4 +1,4 @@
-// Settings of a picture into the fields: from copied text, a chosen file, or a picture or workflow dropped onto the page.
+// Settings of a picture into the fields: from copied text, a chosen file, or a picture or workflow that is dropped.
 "use strict";
 
 (() => {
@@ -49,8 +49,10 @@
   async function applyFile(file) {
     try {
       const info = await infoOf(file);
-      if (info.request_json || info.infotext) applyInfo(info, file);
-      else toast([t("read.nothing")], { bad: true });
+      if (info.request_json) return applyInfo(info, file);
+      const more = Object.keys(info.items).length > 0; // all that the file says, though none of it was understood
+      const act = () => emulsion.pictureInfo.show(file, info);
+      toast([t("read.nothing")], { bad: true, ...(more && { action: t("read.show_all"), act }) });
     } catch (error) {
       complain(error);
     }
@@ -75,7 +77,7 @@
     dialog.className = "em-dialog";
     dialog.innerHTML =
       '<form method="dialog"><h2></h2><p></p><textarea rows="6"></textarea><input type="file" hidden ' +
-      'accept="image/png,image/jpeg,image/webp,image/avif,text/plain,application/json,.json"><div class="em-dialog-row">' +
+      'accept="image/*,text/plain,application/json,.json"><div class="em-dialog-row">' +
       '<button type="button" class="em-button" data-act="file"></button><span class="em-space"></span>' +
       '<button type="button" class="em-button" data-act="cancel"></button>' +
       '<button type="submit" class="em-button em-strong" data-act="apply"></button></div></form>';

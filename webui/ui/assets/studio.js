@@ -83,7 +83,8 @@
     if (!picture) return;
     try {
       const { width, height, seed } = picture;
-      once = { mode: "hires", source_image: await upload(await blobOf(picture)), width, height, seed, count: 1, batch_size: 1 };
+      const source_image = await upload(await blobOf(picture));
+      once = { mode: "hires", source_image, width, height, seed, count: 1, batch_size: 1 };
       one("#em-generate").click();
     } catch (error) {
       once = null;

@@ -1,0 +1,81 @@
+"""Pictures and workflows of other programs: all that they say is shown, and the fields are filled from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tests.exchange.graphs import DEFAULT, changed, node
+from tests.exchange.writers import png
+
+SEED = 2**64 - 3  # longer than a browser's numbers
+WORKFLOW = changed(
+    DEFAULT,
+    n3={"seed": SEED},
+    n9=node("SaveImage", filename_prefix="ComfyUI", images=("20", 0)),
+    n20=node("FaceDetailerOfSomebody", image=("8", 0), steps=9),
+)
+PROMPT = "beautiful scenery nature glass bottle landscape"
+DROP = """([selector, name, bytes]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], name, { type: name.endsWith(".png") ? "image/png" : "" }));
+  const options = { dataTransfer: data, bubbles: true, cancelable: true };
+  for (const kind of ["dragover", "drop"]) document.querySelector(selector).dispatchEvent(new DragEvent(kind, options));
+}"""
+
+
+def drop(page: Any, selector: str, name: str, data: bytes) -> None:
+    """Drop a file onto an element."""
+    page.evaluate(DROP, [selector, name, list(data)])
+
+
+def wait_filled(page: Any) -> None:
+    """Wait until the workflow's values are in the fields."""
+    page.wait_for_function("p => document.querySelector('#em-prompt textarea').value === p", arg=PROMPT)
+    assert page.input_value("#em-seed input") == str(SEED)
+    assert page.input_value("#em-steps input[type=number]") == "23"
+
+
+def test_a_comfyui_picture_dropped_on_the_prompt_fills_the_fields(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    drop(page, "#em-prompt textarea", "a.png", png({"prompt": json.dumps(WORKFLOW)}))
+    wait_filled(page)
+    page.wait_for_selector(".em-toast:has-text('FaceDetailerOfSomebody #20')")
+    page.click(".em-toast .em-button")
+    page.wait_for_selector("#em-info-left-out tbody th:has-text('FaceDetailerOfSomebody #20')")
+    assert page.inner_text("#em-info-program") == "ComfyUI"
+
+
+def test_a_workflow_file_dropped_on_the_page_does_the_same(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    drop(page, "#em-result", "workflow.json", json.dumps(WORKFLOW).encode())
+    wait_filled(page)
+
+
+def test_the_tab_shows_all_that_a_picture_says_and_hands_it_on(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.evaluate("emulsion.tabs.open('picture_info')")
+    page.wait_for_selector("#em-info-drop")
+    drop(page, "#em-info", "a.png", png({"prompt": json.dumps(WORKFLOW), "Author": "me"}, size=(96, 64)))
+    page.wait_for_function("document.querySelector('#em-info-picture').naturalWidth === 96")
+    assert f"Seed: {SEED}" in page.inner_text("#em-info-text")
+    assert page.input_value("#em-prompt textarea") == ""  # shown, not taken over
+    assert page.locator("#em-info-items summary").all_inner_texts()[1].startswith("Author")
+    page.click("#em-info-items summary >> nth=0")
+    page.wait_for_selector(f"#em-info-items pre:has-text('{SEED}')")
+    page.click("[data-info-send=txt2img]")
+    wait_filled(page)
+    assert page.is_visible("#em-generate")
+    page.evaluate("emulsion.tabs.open('picture_info')")
+    page.click("[data-info-send=img2img]")
+    page.wait_for_function("document.body.dataset.tab === 'img2img' && emulsion.canvas.has()")
+
+
+def test_a_picture_without_settings_says_so(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.evaluate("emulsion.tabs.open('picture_info')")
+    page.wait_for_selector("#em-info-drop")
+    drop(page, "#em-info", "plain.png", png({}))
+    page.wait_for_selector("#em-info-none:not([hidden])")
+    assert page.is_hidden("[data-info-send=txt2img]") and page.is_visible("[data-info-send=inpaint]")
