@@ -14,7 +14,8 @@ ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (  # in the order of their needs
     *("core.js", "tabs.js", "tasks.js", "jobs.js", "pictures.js", "prompt.js", "settings.js"),
     *("canvas_paint.js", "canvas_files.js", "canvas.js", "canvas_view.js", "canvas_tools.js", "canvas_bar.js"),
-    *("studio.js", "keys.js", "picture_info.js"),
+    *("studio.js", "keys.js", "picture_info.js", "describe.js"),
+    *("versus.js", "extras_sources.js", "extras_result.js", "extras.js"),
     *("history.js", "history_actions.js", "history_grid.js", "history_bar.js", "history_view.js", "history_compare.js"),
     *("elements.js", "choosing.js", "library_prompt.js", "library_speed.js", "library_cards.js", "library_details.js"),
     "script.js",
@@ -23,7 +24,7 @@ SCRIPTS = (  # in the order of their needs
 )
 STYLES = (
     *("style.css", "canvas.css", "picture_info.css", "history.css", "library.css", "models.css", "options.css"),
-    *("script.css",),
+    *("script.css", "extras.css"),
 )
 # Settings that the scripts read: the page learns of changes of them at once, and of their values when it opens.
 PAGE_SETTINGS = ("language", "theme", "weight_step", "network_weight_step", "weight_delimiters", "preview_period")

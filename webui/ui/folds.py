@@ -24,6 +24,7 @@ def source_card(fields: Fields, values: Values, choices: Menus) -> None:
         fields[name] = gr.Textbox(values[name], visible="hidden", elem_id=f"em-{name.replace('_', '-')}")
     with gr.Column(elem_classes=["em-card", "em-only-pictures"], elem_id="em-source"):
         gr.HTML(asset("canvas.html"), elem_id="em-canvas-frame", apply_default_css=False)
+        gr.HTML(asset("describe.html"), elem_id="em-describe-frame", apply_default_css=False)
         fields["denoising_strength"] = slider("denoising_strength", values["denoising_strength"], 0, 1, 0.01)
         with gr.Row(elem_classes=["em-pair", "em-only-img2img"]):
             for name in ("resize_mode", "image_upscaler"):

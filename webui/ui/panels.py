@@ -6,4 +6,4 @@ A panel is a plain page of its own: `assets/NAME.html`, with `NAME.js` and `NAME
 from __future__ import annotations
 
 STUDIO_TABS = ("txt2img", "img2img", "inpaint")  # they share what `studio` builds
-PANELS: tuple[str, ...] = ("library", "history", "picture_info", "models", "settings")
+PANELS: tuple[str, ...] = ("extras", "library", "history", "picture_info", "models", "settings")

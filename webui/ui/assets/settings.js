@@ -115,7 +115,7 @@
   let cover = null;
 
   // Fields of other tabs that take files themselves are left alone.
-  const TAKERS = "[data-testid*='upload'], .image-container, .upload-container, .em-canvas";
+  const TAKERS = "[data-testid*='upload'], .image-container, .upload-container, .em-canvas, .em-takes";
   const forOthers = (event) => event.target.closest?.(TAKERS);
   const carriesFile = (event) => event.dataTransfer?.types.includes("Files") && !forOthers(event);
 

@@ -1,0 +1,54 @@
+// Puts a picture into words by a captioner of the user's, and the words into the prompt.
+"use strict";
+
+(() => {
+  const { one, input, onAppear, t, ask, complain, toast, tasks } = emulsion;
+  const STUDIO = ["txt2img", "img2img", "inpaint"];
+
+  // The prompt as typing would change it: the browser's undo brings the old one back, and so does the message's button.
+  function write(text) {
+    const field = input("em-prompt");
+    const before = field.value;
+    const put = (words) => {
+      emulsion.prompt.edit(field, (value) => ({ start: 0, end: value.length, text: words, from: 0, to: words.length }), 1);
+    };
+    put(text);
+    const undo = before.trim() ? { action: t("button.undo"), act: () => put(before) } : {};
+    toast([t("describe.done")], undo);
+  }
+
+  // Describes a picture (a Blob) while `button` waits.
+  async function describe(blob, button) {
+    button.disabled = true;
+    button.textContent = t("describe.working");
+    try {
+      const headers = { "Content-Type": "application/octet-stream" };
+      const { id } = await ask("uploads", { method: "POST", headers, body: blob });
+      const view = await tasks.follow(await tasks.start("caption", { images: [id] }));
+      const [caption] = view.outcome?.captions ?? [];
+      if (view.state === "failed") return toast([view.error], { bad: true });
+      if (!caption) return toast([t("describe.nothing")], { bad: true });
+      if (!STUDIO.includes(emulsion.tabs.current())) emulsion.tabs.open("txt2img");
+      write(caption);
+    } catch (error) {
+      complain(error);
+    } finally {
+      button.disabled = false;
+      button.textContent = t("describe.button");
+    }
+  }
+
+  function follow() {
+    const button = one("#em-describe");
+    if (button && emulsion.canvas) button.closest(".em-describe").hidden = !emulsion.canvas.has();
+  }
+
+  onAppear("#em-describe", (button) => {
+    button.onclick = async () => describe(await emulsion.canvas.picture(), button);
+    follow();
+    emulsion.canvas?.ready?.then(follow);
+  });
+  document.addEventListener("emulsion:canvas", follow);
+
+  emulsion.describe = describe;
+})();
