@@ -54,6 +54,10 @@ def test_a_setting_is_changed_refused_and_put_back_at_its_place(open_page: Calla
     number.press("Tab")
     page.wait_for_function("s => document.querySelector(s + ' .em-option-state').textContent === 'Saved'", arg=QUALITY)
     assert page.is_hidden(f"{QUALITY} .em-option-error") and value_of(address, "quality") == 75
+    folder = page.locator(".em-option[data-name='folder_txt2img'] input")
+    folder.fill("../elsewhere")
+    folder.press("Tab")
+    page.wait_for_selector(".em-option[data-name='folder_txt2img'] .em-option-error:visible")
     lines = page.locator(".em-option[data-name='vae_choices'] textarea")
     lines.fill("no value")
     lines.press("Tab")

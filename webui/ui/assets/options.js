@@ -69,9 +69,15 @@
     if (kind === "list" || kind === "map") return lines(kind, change);
     const input = make("input", { type: "text", className: "em-entry", spellcheck: false });
     if (name === "background") Object.assign(input, { type: "color", className: "em-option-colour" });
-    input.onchange = () => change(input.value);
+    input.onchange = () => {
+      const wrong = kind === "folder" && leadsOut(input.value) ? t("options.no_folder") : null;
+      change(wrong ? null : input.value, wrong);
+    };
     return { element: input, input, show: (value) => (input.value = value) };
   }
+
+  // Whether a folder's name is not one inside the outputs folder; the server judges in the end.
+  const leadsOut = (text) => /^\s*[\\/]|:|(^|[\\/])\s*\.\.\s*($|[\\/])/.test(text);
 
   function selection(setting, change, menus) {
     const select = make("select", { className: "em-select" });
