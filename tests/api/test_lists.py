@@ -7,6 +7,7 @@ import threading
 import pytest
 from starlette.testclient import TestClient
 
+from tests.api.conftest import make_house
 from tests.api.test_routes import in_background, txt2img, until
 from webui.api.application import make_application
 from webui.api.context import Context
@@ -241,3 +242,21 @@ def test_names_of_jobs_are_forgotten_when_there_are_too_many():
     names.remember("mine", "its job")
     assert names.job("mine") == "its job" and names.job("unknown") == "unknown"
     assert sum(names.job(f"{n}-{i}") == "job" for n in (1, 2) for i in range(MOST)) == MOST - 1
+
+
+def test_an_interrupt_is_heard_by_a_job_that_has_not_begun_yet(tmp_path):
+    house = make_house(tmp_path)  # not started: jobs stay waiting
+    try:
+        job_id = house.service.submit(GenerationRequest())
+        other = house.service.submit(GenerationRequest())
+        assert house.client.get("/sdapi/v1/progress").json()["state"]["job_count"] == 1
+        assert house.client.post("/sdapi/v1/interrupt").json() == {}
+        assert house.service.job(job_id).state == "cancelled" and house.service.job(other).state == "waiting"
+    finally:
+        house.service.stop(1)
+
+
+def test_answers_say_how_long_the_server_took(client):
+    assert 0 <= float(client.get("/sdapi/v1/samplers").headers["x-process-time"]) < 60
+    assert "x-process-time" in client.post("/sdapi/v1/img2img", json={}).headers
+    assert "x-process-time" not in client.get("/internal/ping").headers

@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from webui.engine import session as session_module
-from webui.engine.memory import available_memory, estimate, is_out_of_memory, resident_memory
+from webui.engine.memory import available_memory, estimate, graphics_memory, is_out_of_memory, resident_memory
 from webui.errors import EmulsionError, OutOfMemory
 
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried ..."
@@ -178,3 +178,14 @@ def test_the_estimate_grows_with_size_and_batch():
 def test_this_machine_tells_its_memory():
     assert available_memory() is None or available_memory() > 0
     assert resident_memory() > 0
+
+
+def test_the_memory_of_a_graphics_card_is_told_in_a1111s_words(monkeypatch):
+    stats = {"active_bytes.all.current": 5, "active_bytes.all.peak": 9, "num_alloc_retries": 2, "num_ooms": 1}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (30, 100))
+    monkeypatch.setattr(torch.cuda, "memory_stats", lambda device: stats)
+    told = graphics_memory(torch.device("cuda"))
+    assert told["system"] == {"free": 30, "used": 70, "total": 100}
+    assert told["active"] == {"current": 5, "peak": 9} and told["events"] == {"retries": 2, "oom": 1}
+    assert set(told) == {"system", "active", "allocated", "reserved", "inactive", "events"}
+    assert graphics_memory(torch.device("cpu")) == {}

@@ -26,6 +26,7 @@ from webui.api.context import Context
 from webui.api.door import Door, HostNames
 from webui.api.login import Accounts, Login
 from webui.api.problems import add_handlers
+from webui.api.timing import Timing
 
 ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     generate.make_router,
@@ -53,6 +54,7 @@ def make_application(context: Context) -> FastAPI:
     for make_router in ROUTERS:
         app.include_router(make_router(context))
     add_handlers(app)
+    app.add_middleware(Timing)
     return app
 
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from webui.api.context import Context
 from webui.api.fields import TolerantFields
+from webui.api.listings import MOST_WAITING
 from webui.errors import NotFound
 from webui.settings import SETTINGS
 from webui.workers.queue import WAITING
@@ -49,7 +50,7 @@ def make_router(context: Context) -> APIRouter:
     @router.get("/pending-tasks")
     def pending_tasks() -> dict[str, Any]:
         """The jobs that wait, the next one first."""
-        waiting = [job for job in context.service.jobs(1000) if job.state == WAITING]
+        waiting = [job for job in context.service.jobs(MOST_WAITING) if job.state == WAITING]
         return {"size": len(waiting), "tasks": [job.id for job in sorted(waiting, key=lambda job: job.position)]}
 
     @router.get("/quicksettings-hint")

@@ -14,7 +14,10 @@ from webui.api.replies import timestamp
 from webui.engine.catalogue import CheckpointFile
 from webui.errors import NotFound
 from webui.settings import known_options
+from webui.workers.queue import WAITING
+from webui.workers.service import JobService
 
+MOST_WAITING = 10_000
 BEGINNING = 0.01  # A1111's progress of a job that has only just begun: never 0, which means idle
 
 
@@ -52,8 +55,10 @@ def make_router(context: Context) -> APIRouter:
 
     @router.post("/interrupt")
     def interrupt() -> dict[str, Any]:
-        """End the running job within a step."""
-        service.interrupt()
+        """End the running job within a step. Where none runs yet, the one whose turn it is counts as running: GET
+        /progress says so too."""
+        if not service.interrupt() and (waiting := next_job(service)):
+            service.interrupt(waiting)
         return {}
 
     @router.post("/skip")
@@ -72,6 +77,11 @@ def make_router(context: Context) -> APIRouter:
         await run_in_threadpool(change_options, context, changes)
 
     return router
+
+
+def next_job(service: JobService) -> str | None:
+    """The id of the job that runs next, if any waits."""
+    return next((job.id for job in service.jobs(MOST_WAITING) if job.state == WAITING and job.position == 1), None)
 
 
 def current_options(context: Context) -> dict[str, Any]:
