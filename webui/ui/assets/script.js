@@ -8,6 +8,8 @@
   const KEY = "emulsion.script";
   const TALL = ["lines"]; // arguments that are long texts
   const LETTERS = ["x", "y", "z"];
+  // The first one switches the others: what is read from pictures themselves.
+  const OWN = ["use_infotext", "prompt", "negative_prompt", "seed", "guidance_scale", "sampler", "steps", "checkpoint"];
   const state = remembered(); // {name, title, tabs, given: {script: {argument: value}}}
   let known = null; // {scripts, axes, menus} as the server says
   let asked = 0; // how often the cost was asked for: late answers are left out
@@ -109,7 +111,14 @@
 
   function check(each) {
     const box = make("input", { type: "checkbox", className: "em-script-box", checked: valueOf(each.key) });
-    box.onchange = () => put(each.key, box.checked);
+    box.dataset.argument = each.key;
+    box.disabled = OWN.slice(1).includes(each.key) && Boolean(option(OWN[0])) && !valueOf(OWN[0]);
+    box.onchange = () => {
+      put(each.key, box.checked);
+      if (each.key !== OWN[0]) return;
+      drawFields();
+      one(`#em-script-fields [data-argument=${OWN[0]}]`).focus();
+    };
     return make("label", { className: "em-script-check", title: helpOf(each) }, box, make("span", { textContent: labelOf(each) }));
   }
 
@@ -267,7 +276,8 @@
   // Where something is not filled in yet, that is no mistake.
   function wrong({ found, wanted }) {
     const waits = (letter) => valueOf(`${letter}_type`) !== "Nothing" && valueOf(`${letter}_values`) === "";
-    show([found, wanted].filter(Boolean).join(" "), LETTERS.some(waits) ? "em-waits" : "em-bad");
+    const untouched = !Object.keys(given()).length;
+    show([found, wanted].filter(Boolean).join(" "), untouched || LETTERS.some(waits) ? "em-waits" : "em-bad");
   }
 
   function sentence({ pictures, steps, seconds, loads }) {
