@@ -16,6 +16,7 @@ from webui.ui.filling import fill, fitting, opening_values
 from webui.ui.presets import NOT_KEPT, Presets
 
 INFOTEXT = "a cat, soft light\nNegative prompt: dull, harsh\nSteps: 9, Sampler: Euler, Seed: 3, Size: 64x64"
+NAMED = json.dumps(["Soft light", "Oil"])  # as infotexts name styles, in quotes once more
 
 
 def said(service: FakeService, store: SettingsStore, **wanted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -124,6 +125,16 @@ def test_a_picture_without_styles(
     store.change({"infotext_styles": mode})
     found, _ = said(service, store, infotext=INFOTEXT.replace("soft", "hard"))
     assert (found["prompt"], found.get("styles")) == ("a cat, hard light", styles)
+
+
+@pytest.mark.parametrize("mode", ["Ignore", "Apply", "Apply if any", "Discard"])
+def test_styles_that_a_text_names_are_chosen_and_its_prompts_stay(
+    service: FakeService, store: SettingsStore, mode: str
+) -> None:
+    store.change({"infotext_styles": mode})
+    found, report = said(service, store, infotext=f"{INFOTEXT}, Styles: {json.dumps(NAMED)}")
+    assert (found["prompt"], found["styles"]) == ("a cat, soft light", ["Soft light"])
+    assert report["notes"][-1] == "The picture was made with styles that are not here: Oil."
 
 
 def test_a_prompt_alone_leaves_the_other_fields(service: FakeService, store: SettingsStore) -> None:

@@ -123,14 +123,23 @@ def _missing_adapters(service: JobService, values: Mapping[str, Any]) -> list[st
 
 
 def with_styles(service: JobService, read: Filled, mode: str, language: str) -> Filled:
-    """What was read from a picture, with styles whose words its prompts hold found again, as the setting says."""
-    if mode == "Ignore" or service.catalogue is None or "prompt" not in read.values:
+    """What was read from a picture, with its styles: those that it names, else those whose words its prompts hold.
+
+    `mode` is the setting for the latter. Texts of this program name styles and hold the prompts without them.
+    """
+    if service.catalogue is None or "prompt" not in read.values:
         return read
-    pair = (read.values["prompt"], read.values.get("negative_prompt", ""))
     try:
         known = service.catalogue.styles()
     except EmulsionError:  # a damaged file; the dialog of the styles tells of it
         return read
+    if named := read.values.get("styles"):
+        gone = ", ".join(name for name in named if name not in known)
+        values = {**read.values, "styles": [name for name in named if name in known]}
+        return _noted(read, values, text(language, "read.styles_gone", names=gone) if gone else None)
+    if mode == "Ignore":
+        return read
+    pair = (read.values["prompt"], read.values.get("negative_prompt", ""))
     prompt, negative, names = extract_styles(*pair, known)
     if apply_styles(prompt, negative, names, known) != pair:  # another spacing: the picture's own words count
         prompt, negative, names = *pair, ()
@@ -141,7 +150,11 @@ def with_styles(service: JobService, read: Filled, mode: str, language: str) -> 
         values["styles"] = list(names)
     elif mode != "Apply":  # the field stays as it is
         values.pop("styles", None)
-    if not names:
+    return _noted(read, values, text(language, "read.styles", names=", ".join(names)) if names else None)
+
+
+def _noted(read: Filled, values: Mapping[str, Any], note: str | None) -> Filled:
+    if note is None:
         return replace(read, values=values)
-    notes = [*json.loads(read.report).get("notes", ()), text(language, "read.styles", names=", ".join(names))]
-    return Filled(values, json.dumps({"notes": notes}, ensure_ascii=False))
+    report = json.loads(read.report)
+    return Filled(values, json.dumps({**report, "notes": [*report.get("notes", ()), note]}, ensure_ascii=False))
