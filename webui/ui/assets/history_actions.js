@@ -80,16 +80,21 @@
 
   // ---- to the studio ----
 
+  async function fileOf(picture) {
+    const answer = await fetch(history.link(picture.file));
+    if (!answer.ok) throw new Error(t("studio.gone"));
+    return new File([await answer.blob()], picture.name, { type: answer.headers.get("Content-Type") ?? "" });
+  }
+
   // Everything that the picture was made with. Without a text of this form, the whole file is looked at.
   const use = (picture) =>
     attempt(async () => {
       if (picture.infotext) emulsion.settings.apply(picture.infotext);
-      else {
-        const blob = await (await fetch(history.link(picture.file))).blob();
-        await emulsion.settings.applyFile(new File([blob], picture.name, { type: blob.type }));
-      }
+      else await emulsion.settings.applyFile(await fileOf(picture));
       emulsion.tabs.open("txt2img");
     });
+
+  const showInfo = (picture) => attempt(async () => emulsion.pictureInfo.show(await fileOf(picture)));
 
   function useSeed(picture) {
     setInput(input("em-seed"), picture.seed);
@@ -103,6 +108,6 @@
   }
 
   emulsion.historyActions = {
-    ...{ here, mark, favour, markByKey, throwAway, zip, download, openFolder, use, useSeed, sendTo },
+    ...{ here, mark, favour, markByKey, throwAway, zip, download, openFolder, use, useSeed, showInfo, sendTo },
   };
 })();

@@ -9,6 +9,8 @@
   const WIDE = 176; // pixels that a tile has at least; on narrow screens three go side by side
   const BEYOND = 600; // pixels above and below the screen that are drawn as well
   const AT_ONCE = 2000; // pictures that can be chosen together
+  const HURRY = 3; // pixels in a millisecond: who scrolls faster passes by, and small pictures are not asked for yet
+  const STAY = 150; // milliseconds that a tile has to be there then
   const tiles = new Map(); // id -> element
   const broken = new Map(); // id -> why there is no small picture
   const chosen = new Map(); // id -> picture
@@ -19,6 +21,8 @@
   let anchor = 0; // where a Shift click begins
   let choosing = false; // every click chooses
   let waiting = false;
+  let before = { top: 0, time: 0 }; // of the last drawing
+  let hurried = false;
 
   const grid = () => one("#em-history-grid");
   const visible = () => Boolean(grid()?.offsetParent);
@@ -58,6 +62,9 @@
     box.style.height = total ? `${rowOf(total - 1) * pitch + pitch - GAP}px` : "0";
     if (lead && above() < 0) lead = 0; // back at the top: no gap is needed any more
     const top = above();
+    const time = performance.now();
+    hurried = Math.abs(top - before.top) > HURRY * Math.min(time - before.time, STAY);
+    before = { top, time };
     const [first, last] = span(top - BEYOND, top + innerHeight + BEYOND);
     const kept = new Set();
     const [shown, end] = span(top, top + innerHeight);
@@ -124,7 +131,8 @@
       image.remove();
       showProblem(tile, why);
     };
-    image.src = history.link(picture.thumbnail);
+    const begin = () => tile.isConnected && (image.src = history.link(picture.thumbnail));
+    setTimeout(begin, hurried ? STAY : 0);
     return image;
   }
 
@@ -227,9 +235,9 @@
     focused += by;
     anchor += by;
     if (!visible() || above() <= 0) return;
-    const before = lead;
+    const former = lead;
     lead = (((lead - by) % columns) + columns) % columns;
-    const rows = (by + lead - before) / columns;
+    const rows = (by + lead - former) / columns;
     grid().style.height = `${(rowOf(history.total() - 1) + 1) * pitch}px`;
     scrollBy({ top: rows * pitch, behavior: "instant" });
   }

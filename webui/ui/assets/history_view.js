@@ -178,6 +178,7 @@
     copy,
     use: () => leave((chosen) => emulsion.historyActions.use(chosen)),
     seed: () => leave((chosen) => emulsion.historyActions.useSeed(chosen)),
+    info: () => leave((chosen) => emulsion.historyActions.showInfo(chosen)),
     folder: () => emulsion.historyActions.openFolder(picture),
   };
   const KEYS = { ArrowLeft: "back", ArrowRight: "on", Delete: "delete", i: "details", s: "save" };
