@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
+from tests.captioning.models import blip_folder
 from webui.captioning.names import SENTENCE, TAGS, captioners, find_captioner
 from webui.errors import NotFound
+from webui.library.index import Library
 from webui.paths import Paths
 
 
@@ -72,6 +74,15 @@ def test_a_tagger_that_is_missing_is_told_apart_from_a_captioner(paths):
 def test_an_unknown_name_brings_those_that_are_there(filled):
     with pytest.raises(NotFound, match="my-blip, a tagger"):
         find_captioner("llava", filled)
+
+
+def test_the_library_takes_no_captioner_for_an_encoder(paths):
+    blip_folder(paths.models / "captioners" / "my-blip")
+    library = Library(paths)
+    library.refresh()
+    library.read_pending()
+    assert [file.name for file in library.files("captioners")] == ["my-blip/model.safetensors"]
+    assert library.files("image_encoders") == library.files("text_encoders") == library.files("checkpoints") == []
 
 
 def test_the_names_are_listed_without_heavy_packages():

@@ -87,7 +87,8 @@ def recognise(path: Path, place: str, name: str = "") -> Recognised:
         if is_picture(path.name):
             return _picture(path)
         header = read_header(path)
-        found = _kind(header)
+        # A captioner's weights look like an image or text encoder; its folder is a model by itself.
+        found: dict[str, Any] = {"kind": place} if place == "captioners" else _kind(header)
         if place == "aesthetic_embeddings" and found.get("kind") == "embeddings" and len(header.tensors) == 1:
             found["kind"] = place
     except EmulsionError as error:

@@ -17,6 +17,12 @@
     toast([t("describe.done")], undo);
   }
 
+  // Where no captioner is installed, the message has the command that fetches one.
+  function refused(error) {
+    const act = () => navigator.clipboard?.writeText(error).then(() => toast([t("button.copied")]), () => toast([t("error.copy")]));
+    toast([error], { bad: true, action: t("button.copy"), act });
+  }
+
   // Describes a picture (a Blob) while `button` waits.
   async function describe(blob, button) {
     button.disabled = true;
@@ -26,7 +32,7 @@
       const { id } = await ask("uploads", { method: "POST", headers, body: blob });
       const view = await tasks.follow(await tasks.start("caption", { images: [id] }));
       const [caption] = view.outcome?.captions ?? [];
-      if (view.state === "failed") return toast([view.error], { bad: true });
+      if (view.state === "failed") return refused(view.error);
       if (!caption) return toast([t("describe.nothing")], { bad: true });
       if (!STUDIO.includes(emulsion.tabs.current())) emulsion.tabs.open("txt2img");
       write(caption);
