@@ -36,6 +36,7 @@
     document.body.append(dialog);
     showDetails(stored("localStorage", DETAILS) !== "no" && innerWidth > 900);
     dialog.showModal();
+    dialog.focus(); // not its first button: the keys are for the picture
     show();
   }
 
