@@ -9,6 +9,7 @@ from typing import Any
 
 from webui.settings import Settings
 from webui.ui.fields import NAMES
+from webui.ui.panels import panel_style
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (  # in the order of their needs
@@ -41,7 +42,7 @@ def asset(name: str) -> str:
 def head(settings: Settings | None = None) -> str:
     """Style and scripts for the page's head: within the page, so they are there before the first component is."""
     scripts = [f"const emulsionDefaults = {script_json(defaults(settings))};", *(asset(name) for name in SCRIPTS)]
-    styles = "\n".join(f"<style>\n{asset(name)}</style>" for name in STYLES)
+    styles = "\n".join(f"<style>\n{text}</style>" for text in (*map(asset, STYLES), panel_style()))
     return f"{styles}\n" + "\n".join(f"<script>\n{text}</script>" for text in scripts)
 
 

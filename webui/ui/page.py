@@ -20,8 +20,8 @@ from webui.ui.choices import DEFAULT_NATIVE, Choices, facts, menus, starting_val
 from webui.ui.choosing import wire_choosing
 from webui.ui.components import icon_button, menu, slider
 from webui.ui.fields import NAMES
-from webui.ui.language import label, translations
-from webui.ui.panels import PANELS, STUDIO_TABS
+from webui.ui.language import translations
+from webui.ui.panels import PANELS, tab_bar
 from webui.ui.sizes import follow, preset_name, presets
 from webui.ui.studio import QUIET, Studio, build_studio, size_choice, wire_generate, wire_small_buttons
 from webui.ui.theme import theme
@@ -54,24 +54,14 @@ def build_page(service: JobService, settings: SettingsStore) -> gr.Blocks:
                 quick["clip_skip"] = slider("clip_skip", values["clip_skip"], 1, 12, 1)
             gr.HTML(asset("language.html"), elem_id="em-language-frame", apply_default_css=False)
         gr.HTML(asset("quick.html"), elem_id="em-quick-frame", apply_default_css=False)
-        with gr.Tabs(elem_id="em-tabs"):
-            for name in STUDIO_TABS:  # nothing inside: what they share stands below
-                _tab(name)
-            for panel in PANELS:
-                with _tab(panel):
-                    gr.HTML(asset(f"{panel}.html"), elem_id=f"em-panel-{panel}", apply_default_css=False)
+        gr.HTML(tab_bar(), elem_id="em-tabs", apply_default_css=False)
+        for panel in PANELS:
+            gr.HTML(asset(f"{panel}.html"), elem_id=f"em-panel-{panel}", apply_default_css=False)
         studio = build_studio(quick, values, choices, native)
         wire_small_buttons(studio)
         wire_generate(studio, service)
         _wire(page, studio, service, settings, refresh, native)
     return page
-
-
-def _tab(name: str) -> gr.Tab:
-    """A tab that tells the page's scripts when it is chosen; they show the parts that belong to it."""
-    tab = gr.Tab(label(f"tab.{name}"), id=name, elem_id=f"em-tab-{name}")
-    tab.select(None, None, None, js=f"() => emulsion.tabs.show({name!r})", **QUIET)
-    return tab
 
 
 def page_options(settings: Settings | None = None) -> dict[str, Any]:

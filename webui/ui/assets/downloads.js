@@ -83,7 +83,7 @@
       "li",
       { className: `em-job em-${state}` },
       make("div", { className: "em-job-words" }, make("strong", { textContent: view.name || view.source }), make("small", { textContent: described(view) })),
-      state === "failed" || state === "cancelled" ? button(state === "failed" ? "models.resume" : "models.again", again) : null,
+      state === "failed" || state === "cancelled" ? button(done > 0 ? "models.resume" : "models.again", again) : null,
       UNDER_WAY.includes(state) ? button("button.cancel", () => remove(false)) : make("button", { type: "button", className: "em-close", i18nLabel: "models.forget", i18nTitle: "models.forget", textContent: "×", onclick: () => remove(false) }),
     );
     if (state === "running") item.append(bar);

@@ -71,7 +71,8 @@
         this.end,
       );
       const scrolled = this.aside ? this.root : null; // the drawer scrolls by itself, the tab with the page
-      this.watcher = new IntersectionObserver(([entry]) => entry.isIntersecting && this.next(), { root: scrolled, rootMargin: AHEAD });
+      const seen = (entries) => entries.at(-1).isIntersecting && this.next(); // the last one tells how it is now
+      this.watcher = new IntersectionObserver(seen, { root: scrolled, rootMargin: AHEAD });
       this.watcher.observe(this.end);
     }
 
