@@ -20,7 +20,7 @@ SCRIPTS = (  # in the order of their needs
     *("history.js", "history_actions.js", "history_grid.js", "history_bar.js", "history_view.js", "history_compare.js"),
     *("elements.js", "choosing.js", "library_prompt.js", "library_speed.js", "library_cards.js", "library_details.js"),
     "script.js",
-    *("library.js", "library_drawer.js", "downloads.js", "merge.js"),
+    *("library_trash.js", "library_bar.js", "library.js", "library_drawer.js", "downloads.js", "merge.js"),
     *("fields.js", "options.js", "quick.js", "settings_panel.js", "styles.js", "presets.js"),
 )
 STYLES = (

@@ -35,7 +35,12 @@
     let again = true;
     try {
       const { downloads, kinds } = await ask("downloads");
-      if (first) fill(one("#em-download-kind"), [["", { i18n: "models.kind.automatic" }], ...kinds.map((kind) => [kind, { i18n: KINDS[kind] }])], "");
+      if (first)
+        fill(
+          one("#em-download-kind"),
+          [["", { i18n: "models.kind.automatic" }], ...kinds.map((kind) => [kind, { i18n: KINDS[kind] }])],
+          "",
+        );
       announce(downloads);
       first = false;
       one("#em-download-list").replaceChildren(...downloads.map(row));
@@ -62,13 +67,19 @@
     if (state === "cancelled") return t("models.state.cancelled");
     if (state === "failed") return view.error;
     const size = whole ? t("models.of", { done: bytes(done), whole: bytes(whole) }) : bytes(done);
-    if (state === "done") return [t("models.state.done", { kind: t(KINDS[view.kind] ?? "models.kind.automatic") }), bytes(done), ...view.notes].join(" · ");
+    if (state === "done")
+      return [
+        t("models.state.done", { kind: t(KINDS[view.kind] ?? "models.kind.automatic") }),
+        bytes(done),
+        ...view.notes,
+      ].join(" · ");
     return [size, speed > 0 ? t("models.speed", { speed: bytes(speed) }) : ""].filter(Boolean).join(" · ");
   }
 
   function row(view) {
     const { id, state, done, whole } = view;
-    const remove = (forget) => ask(`downloads/${encodeURIComponent(id)}`, { method: "DELETE" }).then(look, forget ? () => {} : complain);
+    const remove = (forget) =>
+      ask(`downloads/${encodeURIComponent(id)}`, { method: "DELETE" }).then(look, forget ? () => {} : complain);
     const again = async () => {
       try {
         await add({ source: view.source, kind: view.kind, sha256: checksums.get(id) ?? "" });
@@ -82,9 +93,23 @@
     const item = make(
       "li",
       { className: `em-job em-${state}` },
-      make("div", { className: "em-job-words" }, make("strong", { textContent: view.name || view.source }), make("small", { textContent: described(view) })),
+      make(
+        "div",
+        { className: "em-job-words" },
+        make("strong", { textContent: view.name || view.source }),
+        make("small", { textContent: described(view) }),
+      ),
       state === "failed" || state === "cancelled" ? button(done > 0 ? "models.resume" : "models.again", again) : null,
-      UNDER_WAY.includes(state) ? button("button.cancel", () => remove(false)) : make("button", { type: "button", className: "em-close", i18nLabel: "models.forget", i18nTitle: "models.forget", textContent: "×", onclick: () => remove(false) }),
+      UNDER_WAY.includes(state)
+        ? button("button.cancel", () => remove(false))
+        : make("button", {
+            type: "button",
+            className: "em-close",
+            i18nLabel: "models.forget",
+            i18nTitle: "models.forget",
+            textContent: "×",
+            onclick: () => remove(false),
+          }),
     );
     if (state === "running") item.append(bar);
     return item;
@@ -97,7 +122,10 @@
     document.addEventListener("emulsion:language", name);
     if (emulsion.tabs.current() === "models") look();
   });
-  document.addEventListener("emulsion:tab", ({ detail }) => detail.name === "models" && setTimeout(() => one("#em-download-form") && look(), 0));
+  document.addEventListener(
+    "emulsion:tab",
+    ({ detail }) => detail.name === "models" && setTimeout(() => one("#em-download-form") && look(), 0),
+  );
 
   emulsion.downloads = { add };
 })();

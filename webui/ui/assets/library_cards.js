@@ -44,7 +44,8 @@
 
   function useInPrompt(card, negative, aside) {
     const there = emulsion.words.toggle(card, negative);
-    if (there && card.why_not) return toast([t("library.added_unfit", { name: card.name }), card.why_not], { bad: true });
+    if (there && card.why_not)
+      return toast([t("library.added_unfit", { name: card.name }), card.why_not], { bad: true });
     if (aside) return;
     const said = there ? (negative ? "library.added_negative" : "library.added") : "library.removed";
     toast([t(said, { name: card.name })], { action: t("library.to_studio"), act: () => emulsion.tabs.open("txt2img") });
@@ -53,14 +54,20 @@
   async function choose(card, aside) {
     const values = await emulsion.choosing.set({ checkpoint: card.file });
     if (!values || aside) return;
-    toast([t("library.chosen", { name: card.name })], { action: t("library.to_studio"), act: () => emulsion.tabs.open("txt2img") });
+    toast([t("library.chosen", { name: card.name })], {
+      action: t("library.to_studio"),
+      act: () => emulsion.tabs.open("txt2img"),
+    });
   }
 
   async function chooseVae(card) {
     if (!(await emulsion.choosing.set({ vae: card.file }))) return;
     const checkpoint = emulsion.choosing.shown("checkpoint");
     const lines = [t("library.chosen", { name: card.name }), card.why_not];
-    toast(lines, { action: t("library.vae.remember", { checkpoint: bare(checkpoint) }), act: () => rememberVae(checkpoint, card.file) });
+    toast(lines, {
+      action: t("library.vae.remember", { checkpoint: bare(checkpoint) }),
+      act: () => rememberVae(checkpoint, card.file),
+    });
   }
 
   const bare = (title) => title.replace(/ \[[0-9a-f]+\]$/, "").replace(/\.(safetensors|ckpt)$/, "");
@@ -75,7 +82,9 @@
     }
     if (vae && emulsion.choosing.isShown("vae", vae)) await emulsion.choosing.set({ vae: "Automatic" });
     const said = { checkpoint: bare(checkpoint), vae: bare(vae ?? "") };
-    toast([t(vae === null ? "library.vae.forgotten" : vae === "None" ? "library.vae.own" : "library.vae.remembered", said)]);
+    toast([
+      t(vae === null ? "library.vae.forgotten" : vae === "None" ? "library.vae.own" : "library.vae.remembered", said),
+    ]);
   }
 
   // ---- what it shows ----
@@ -98,7 +107,12 @@
   function picture(card, big = false) {
     const box = make("span", { className: "em-model-picture" });
     if (card.preview) {
-      const image = make("img", { alt: "", decoding: "async", loading: big ? "eager" : "lazy", src: emulsion.address(card.preview.replace(/^\/ui\//, "")) });
+      const image = make("img", {
+        alt: "",
+        decoding: "async",
+        loading: big ? "eager" : "lazy",
+        src: emulsion.address(card.preview.replace(/^\/ui\//, "")),
+      });
       image.onerror = () => image.replaceWith(blank(card));
       box.append(image);
     } else box.append(blank(card));
@@ -111,7 +125,12 @@
     return element;
   }
 
-  const SHORT = { "Stable Diffusion 1": "SD 1", "Stable Diffusion 2": "SD 2", "Stable Diffusion XL": "SDXL", "Stable Diffusion XL refiner": "SDXL refiner" };
+  const SHORT = {
+    "Stable Diffusion 1": "SD 1",
+    "Stable Diffusion 2": "SD 2",
+    "Stable Diffusion XL": "SDXL",
+    "Stable Diffusion XL refiner": "SDXL refiner",
+  };
   const family = (card) => SHORT[card.family] ?? card.family;
 
   // Short facts under the name.
@@ -122,7 +141,8 @@
 
   function badges(card) {
     const found = [];
-    const add = (className, key, title) => found.push(make("span", { className: `em-mark ${className}`, textContent: t(key), title }));
+    const add = (className, key, title) =>
+      found.push(make("span", { className: `em-mark ${className}`, textContent: t(key), title }));
     if (card.problem) add("em-bad", "library.badge.problem", card.problem);
     else if (card.why_not) add("em-warn", "library.badge.unfit", card.why_not);
     if (card.misplaced) add("em-warn", "library.badge.misplaced", t("library.misplaced", { place: card.place }));
@@ -136,23 +156,71 @@
     const hint = way(card) === "prompt" && card.insert ? card.insert : t(WAYS[way(card)]);
     const main = make(
       "button",
-      { type: "button", className: "em-model-main", title: [card.title !== card.name && card.title, card.why_not, hint].filter(Boolean).join("\n"), onclick: (event) => acts.use(card, event) },
+      {
+        type: "button",
+        className: "em-model-main",
+        title: [card.title !== card.name && card.title, card.why_not, hint].filter(Boolean).join("\n"),
+        onclick: (event) => acts.use(card, event),
+      },
       picture(card),
-      make("span", { className: "em-model-words" }, make("strong", { textContent: card.name }), make("small", { textContent: facts(card) })),
+      make(
+        "span",
+        { className: "em-model-words" },
+        make("strong", { textContent: card.name }),
+        make("small", { textContent: facts(card) }),
+      ),
     );
     if (way(card) !== "none") main.setAttribute("aria-pressed", String(on));
-    const star = make("button", { type: "button", className: "em-model-star", i18nLabel: "library.favourite", i18nTitle: "library.favourite", onclick: () => acts.star(card) }, sign("star"));
+    const star = make(
+      "button",
+      {
+        type: "button",
+        className: "em-model-star",
+        i18nLabel: "library.favourite",
+        i18nTitle: "library.favourite",
+        onclick: () => acts.star(card),
+      },
+      sign("star"),
+    );
     star.setAttribute("aria-pressed", String(card.favourite));
-    const more = make("button", { type: "button", className: "em-model-more", i18nLabel: "library.details", i18nTitle: "library.details", onclick: () => acts.open(card) }, sign("info"));
+    const more = make(
+      "button",
+      {
+        type: "button",
+        className: "em-model-more",
+        i18nLabel: "library.details",
+        i18nTitle: "library.details",
+        onclick: () => acts.open(card),
+      },
+      sign("info"),
+    );
     const speed = card.recipe && !card.problem && speedButton(card);
-    const over = make("span", { className: "em-model-over" }, make("span", { className: "em-model-badges" }, ...badges(card)), speed);
-    const item = make("div", { className: "em-model", role: "listitem", data: { id: card.id } }, main, over, star, more);
+    const over = make(
+      "span",
+      { className: "em-model-over" },
+      make("span", { className: "em-model-badges" }, ...badges(card)),
+      speed,
+    );
+    const item = make(
+      "div",
+      { className: "em-model", role: "listitem", data: { id: card.id } },
+      main,
+      over,
+      star,
+      more,
+    );
     item.classList.toggle("em-unfit", Boolean(card.why_not));
     return item;
   }
 
   const speedButton = (card, className = "em-model-speed") =>
-    make("button", { type: "button", className, textContent: `⚡ ${card.recipe.label}`, title: `${t("library.recipe.use")}\n${emulsion.speed.told(card.recipe)}`, onclick: () => emulsion.speed.apply(card.recipe) });
+    make("button", {
+      type: "button",
+      className,
+      textContent: `⚡ ${card.recipe.label}`,
+      title: `${t("library.recipe.use")}\n${emulsion.speed.told(card.recipe)}`,
+      onclick: () => emulsion.speed.apply(card.recipe),
+    });
 
   emulsion.cards = { KINDS, IN_PROMPTS, CHOSEN, way, isOn, use, draw, picture, family, rememberVae, bare };
 })();

@@ -1,8 +1,8 @@
-// Everything about one file of the library, and what people note about it; and what was deleted.
+// Everything about one file of the library, and what people note about it.
 "use strict";
 
 (() => {
-  const { t, ask, send, toast, complain } = emulsion;
+  const { t, ask, toast, complain } = emulsion;
   const { make, button, labelled, menu, sign, bytes, day, copy, dialog } = emulsion.elements;
   const { KINDS, IN_PROMPTS, way, isOn, use, picture, rememberVae } = emulsion.cards;
   const MOST_WORDS = 60; // chips of trigger words
@@ -10,7 +10,10 @@
   let current = null; // {card, acts, element, parts}
 
   const address = (card, more = "") => {
-    const parameters = new URLSearchParams({ checkpoint: emulsion.choosing.shown("checkpoint"), language: emulsion.locale() });
+    const parameters = new URLSearchParams({
+      checkpoint: emulsion.choosing.shown("checkpoint"),
+      language: emulsion.locale(),
+    });
     return `library/${card.kind}/${card.id}${more}?${parameters}`;
   };
 
@@ -35,49 +38,96 @@
     make(
       "div",
       { className: "em-details-head" },
-      make("div", {}, make("h2", { textContent: current.card.title || current.card.name }), make("small", { textContent: current.card.file })),
-      make("button", { type: "button", className: "em-close", i18nLabel: "button.close", textContent: "×", onclick: () => current.element.close() }),
+      make(
+        "div",
+        {},
+        make("h2", { textContent: current.card.title || current.card.name }),
+        make("small", { textContent: current.card.file }),
+      ),
+      make("button", {
+        type: "button",
+        className: "em-close",
+        i18nLabel: "button.close",
+        textContent: "×",
+        onclick: () => current.element.close(),
+      }),
     );
 
   function draw() {
     const { card, body } = current;
     body.replaceChildren(
       make("div", { className: "em-details-left" }, picture(card, true), previewButtons(card)),
-      make("div", { className: "em-details-right" }, ...warnings(card), chips(card), actions(card), words(card), vaeChoice(card), form(card), factsOf(card), metadata(card)),
-      make("div", { className: "em-details-foot" }, button("library.delete", () => remove(card), { className: "em-button em-quiet em-delete" }), make("span", { className: "em-space" }), button("library.save", save, { className: "em-button em-strong" })),
+      make(
+        "div",
+        { className: "em-details-right" },
+        ...warnings(card),
+        chips(card),
+        actions(card),
+        words(card),
+        vaeChoice(card),
+        form(card),
+        factsOf(card),
+        metadata(card),
+      ),
+      make(
+        "div",
+        { className: "em-details-foot" },
+        button("library.delete", () => remove(card), { className: "em-button em-quiet em-delete" }),
+        make("span", { className: "em-space" }),
+        button("library.save", save, { className: "em-button em-strong" }),
+      ),
     );
   }
 
   // ---- parts ----
 
   const warnings = (card) =>
-    [
-      card.why_not,
-      card.misplaced && t("library.misplaced", { place: card.place }),
-      !card.read && t("library.unread"),
-    ]
+    [card.why_not, card.misplaced && t("library.misplaced", { place: card.place }), !card.read && t("library.unread")]
       .filter(Boolean)
       .map((words) => make("p", { className: "em-hint", textContent: words }));
 
   function chips(card) {
     const rank = card.rank && t("library.rank", { rank: card.rank });
     const texts = [card.variant || t(KINDS[card.kind]), card.family, rank, card.recipe?.label, bytes(card.size)];
-    return make("div", { className: "em-marks" }, ...texts.filter(Boolean).map((text) => make("span", { className: "em-mark", textContent: text })));
+    return make(
+      "div",
+      { className: "em-marks" },
+      ...texts.filter(Boolean).map((text) => make("span", { className: "em-mark", textContent: text })),
+    );
   }
 
   function actions(card) {
     const row = make("div", { className: "em-actions" });
     const redraw = () => row.replaceWith(actions(card));
     if (way(card) === "prompt") {
-      const main = button(isOn(card) ? "library.remove" : "library.add", () => use(card, { aside: true }).then(redraw), { className: "em-button em-strong" });
+      const main = button(
+        isOn(card) ? "library.remove" : "library.add",
+        () => use(card, { aside: true }).then(redraw),
+        { className: "em-button em-strong" },
+      );
       row.append(main);
-      if (card.kind === "embeddings") row.append(button("library.add_negative", () => use(card, { negative: true, aside: true }).then(redraw)));
+      if (card.kind === "embeddings")
+        row.append(button("library.add_negative", () => use(card, { negative: true, aside: true }).then(redraw)));
     } else if (way(card) === "field") {
-      row.append(button("library.choose", () => use(card, { aside: true }).then(redraw), { className: "em-button em-strong", disabled: isOn(card) }));
+      row.append(
+        button("library.choose", () => use(card, { aside: true }).then(redraw), {
+          className: "em-button em-strong",
+          disabled: isOn(card),
+        }),
+      );
     }
-    if (card.recipe) row.append(button("library.recipe.use", () => emulsion.speed.apply(card.recipe), { title: card.recipe.note }), make("span", { className: "em-soft", textContent: emulsion.speed.told(card.recipe) }));
+    if (card.recipe)
+      row.append(
+        button("library.recipe.use", () => emulsion.speed.apply(card.recipe), { title: card.recipe.note }),
+        make("span", { className: "em-soft", textContent: emulsion.speed.told(card.recipe) }),
+      );
     const wish = () => keep({ favourite: !card.favourite });
-    const star = make("button", { type: "button", className: "em-button em-starred", onclick: wish }, sign("star"), make("span", { i18n: "library.favourite" }));
+    const star = make(
+      "button",
+      { type: "button", className: "em-button em-starred", onclick: wish },
+      sign("star"),
+      make("span", { i18n: "library.favourite" }),
+    );
     star.setAttribute("aria-pressed", String(card.favourite));
     row.append(star);
     return row;
@@ -102,10 +152,17 @@
     const select = menu([["", { i18n: "library.vae.automatic" }]], "", { disabled: true });
     const load = async () => {
       const { vae } = await ask(`vae?${new URLSearchParams({ checkpoint: card.file })}`);
-      const { cards } = await ask(`library/vae?${new URLSearchParams({ limit: "500", checkpoint: card.file, fitting: "1" })}`);
+      const { cards } = await ask(
+        `library/vae?${new URLSearchParams({ limit: "500", checkpoint: card.file, fitting: "1" })}`,
+      );
       const files = cards.map((one) => [one.file, one.file]);
       const other = vae && vae !== "None" && !files.some(([name]) => name === vae) ? [[vae, vae]] : [];
-      const choices = [["", { i18n: "library.vae.automatic" }], ["None", { i18n: "choice.vae_none" }], ...files, ...other];
+      const choices = [
+        ["", { i18n: "library.vae.automatic" }],
+        ["None", { i18n: "choice.vae_none" }],
+        ...files,
+        ...other,
+      ];
       emulsion.elements.fill(select, choices, vae ?? "");
       select.disabled = false;
     };
@@ -118,7 +175,15 @@
 
   function form(card) {
     const text = (name, rows) => make("textarea", { name, rows, value: card[name], className: "em-entry" });
-    const weight = make("input", { name: "weight", type: "number", step: "0.05", min: "-10", max: "10", className: "em-entry", value: card.weight ?? "" });
+    const weight = make("input", {
+      name: "weight",
+      type: "number",
+      step: "0.05",
+      min: "-10",
+      max: "10",
+      className: "em-entry",
+      value: card.weight ?? "",
+    });
     const tags = make("input", { name: "tags", className: "em-entry", value: card.tags.join(", ") });
     const prompts = IN_PROMPTS.includes(card.kind);
     const element = make(
@@ -126,7 +191,13 @@
       { className: "em-notes-form" },
       make("h3", { i18n: "library.notes_title" }),
       prompts && labelled("library.activation", text("activation", 2)),
-      prompts && make("div", { className: "em-two" }, labelled("library.weight", weight), labelled("library.negative", text("negative", 1))),
+      prompts &&
+        make(
+          "div",
+          { className: "em-two" },
+          labelled("library.weight", weight),
+          labelled("library.negative", text("negative", 1)),
+        ),
       labelled("library.description", text("description", 3)),
       labelled("library.notes", text("notes", 2)),
       labelled("library.tags", tags),
@@ -141,8 +212,12 @@
     const { card, form } = current;
     const said = Object.fromEntries(new FormData(form));
     const found = {};
-    for (const name of ["activation", "negative", "description", "notes"]) if (name in said && said[name] !== card[name]) found[name] = said[name];
-    const tags = said.tags.split(/[,，]/).map((tag) => tag.trim()).filter(Boolean);
+    for (const name of ["activation", "negative", "description", "notes"])
+      if (name in said && said[name] !== card[name]) found[name] = said[name];
+    const tags = said.tags
+      .split(/[,，]/)
+      .map((tag) => tag.trim())
+      .filter(Boolean);
     if (tags.join() !== card.tags.join()) found.tags = tags;
     const weight = said.weight ? Number(said.weight) : null;
     if ("weight" in said && weight !== card.weight) found.weight = weight;
@@ -186,7 +261,10 @@
     return make(
       "div",
       { className: "em-details-preview" },
-      button("library.preview.shown", fromShown, { disabled: !shown, i18nTitle: shown ? null : "library.preview.none" }),
+      button("library.preview.shown", fromShown, {
+        disabled: !shown,
+        i18nTitle: shown ? null : "library.preview.none",
+      }),
       button("library.preview.file", () => file.click()),
       file,
     );
@@ -206,7 +284,15 @@
   function line(key, value, copied = false) {
     if (value === null || value === undefined || value === "") return [];
     const shown = make("dd", {}, make(copied ? "code" : "span", { textContent: String(value) }));
-    if (copied) shown.append(make("button", { type: "button", className: "em-link", i18n: "button.copy", onclick: () => copy(String(value)) }));
+    if (copied)
+      shown.append(
+        make("button", {
+          type: "button",
+          className: "em-link",
+          i18n: "button.copy",
+          onclick: () => copy(String(value)),
+        }),
+      );
     return [make("dt", { i18n: key }), shown];
   }
 
@@ -225,7 +311,12 @@
       ...line("library.fact.modified", day(card.modified)),
       ...line("library.fact.path", card.path, true),
     ];
-    return make("details", { className: "em-more", open: true }, make("summary", { i18n: "library.facts" }), make("dl", {}, ...rows));
+    return make(
+      "details",
+      { className: "em-more", open: true },
+      make("summary", { i18n: "library.facts" }),
+      make("dl", {}, ...rows),
+    );
   }
 
   function metadata(card) {
@@ -234,7 +325,15 @@
       make("dt", { textContent: name }),
       make("dd", { textContent: typeof value === "string" ? value : JSON.stringify(value) }),
     ]);
-    return rows.length > 0 && make("details", { className: "em-more em-metadata" }, make("summary", { i18n: "library.metadata" }), make("dl", {}, ...rows));
+    return (
+      rows.length > 0 &&
+      make(
+        "details",
+        { className: "em-more em-metadata" },
+        make("summary", { i18n: "library.metadata" }),
+        make("dl", {}, ...rows),
+      )
+    );
   }
 
   // ---- deleting ----
@@ -245,41 +344,14 @@
       const { trash } = await ask(address(card), { method: "DELETE" });
       element.close();
       acts.gone();
-      toast([t("library.deleted", { name: card.name })], { action: t("library.undo"), act: () => restore(trash, acts.gone) });
+      toast([t("library.deleted", { name: card.name })], {
+        action: t("library.undo"),
+        act: () => emulsion.trash.restore(trash, acts.gone),
+      });
     } catch (error) {
       complain(error);
     }
-  }
-
-  async function restore(id, gone) {
-    try {
-      const { name } = await send(`library/trash/${encodeURIComponent(id)}/restore`);
-      toast([t("library.restored", { name })]);
-      gone();
-      return true;
-    } catch (error) {
-      complain(error);
-      return false;
-    }
-  }
-
-  async function openTrash() {
-    let files;
-    try {
-      ({ files } = await ask("library/trash"));
-    } catch (error) {
-      return complain(error);
-    }
-    const row = (file) => {
-      const element = make("li", {}, make("span", {}, make("strong", { textContent: file.name }), make("small", { textContent: `${t(KINDS[file.kind] ?? "library.kind.checkpoints")} · ${bytes(file.size)} · ${day(file.moved)}` })));
-      element.append(button("library.restore", async () => (await restore(file.id, () => emulsion.library.changed())) && element.remove()));
-      return element;
-    };
-    const list = files.length ? make("ul", { className: "em-trash" }, ...files.map(row)) : make("p", { i18n: "library.trash.empty" });
-    const close = button("button.close", () => box.close());
-    const box = dialog("", make("h2", { i18n: "library.trash" }), make("p", { i18n: "library.trash.explain" }), list, make("div", { className: "em-dialog-row" }, make("span", { className: "em-space" }), close));
   }
 
   emulsion.details = { open };
-  emulsion.trash = { open: openTrash };
 })();

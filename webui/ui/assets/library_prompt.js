@@ -36,7 +36,8 @@
     const right = text.slice(end).replace(/^[ \t]*,?[ \t]*/, "");
     if (!left.trim() || !right.trim()) return (left.trim() ? left : right).trim();
     if (left.endsWith("\n") || right.startsWith("\n")) return left + right;
-    const comma = text.slice(left.length, start).includes(",") || text.slice(end, text.length - right.length).includes(",");
+    const comma =
+      text.slice(left.length, start).includes(",") || text.slice(end, text.length - right.length).includes(",");
     return `${left}${comma ? "," : ""} ${right}`;
   }
 

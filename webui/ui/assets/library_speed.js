@@ -20,7 +20,8 @@
   // Sets what a recipe says; nothing else in the studio changes.
   async function apply({ sampler, schedule, steps, guidance_scale, eta, label, ...recipe }) {
     const values = { sampler, schedule, steps, guidance_scale, eta: eta ?? null };
-    if (await emulsion.choosing.set(values)) emulsion.toast([t("library.recipe.taken", { label, settings: told({ ...values }) }), recipe.note]);
+    if (await emulsion.choosing.set(values))
+      emulsion.toast([t("library.recipe.taken", { label, settings: told({ ...values }) }), recipe.note]);
     draw();
   }
 
@@ -37,7 +38,10 @@
 
   async function look() {
     if (document.hidden || !STUDIO.includes(emulsion.tabs.current()) || !one("#em-speed")) return;
-    const question = { loras: [...new Set(emulsion.words.loras())].slice(0, 100), checkpoint: emulsion.choosing.shown("checkpoint") };
+    const question = {
+      loras: [...new Set(emulsion.words.loras())].slice(0, 100),
+      checkpoint: emulsion.choosing.shown("checkpoint"),
+    };
     const key = JSON.stringify(question);
     if (!answers.has(key)) {
       answers.set(key, []);
@@ -60,7 +64,11 @@
     box.hidden = !show;
     if (!show) return;
     const { name, recipe } = offered;
-    one("#em-speed-text").textContent = t("library.recipe.offer", { name, label: recipe.label, settings: told(recipe) });
+    one("#em-speed-text").textContent = t("library.recipe.offer", {
+      name,
+      label: recipe.label,
+      settings: told(recipe),
+    });
   }
 
   onAppear("#em-speed-apply", (button) => (button.onclick = () => offered && apply(offered.recipe)));

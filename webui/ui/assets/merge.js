@@ -12,7 +12,13 @@
     "Cosine B": ["merge.method.cosine_b", "merge.explain.cosine"],
     "No interpolation": ["merge.method.none", "merge.explain.none"],
   };
-  const PRECISIONS = { keep: "merge.precision.keep", fp32: "merge.precision.fp32", fp16: "merge.precision.fp16", bf16: "merge.precision.bf16", fp8: "merge.precision.fp8" };
+  const PRECISIONS = {
+    keep: "merge.precision.keep",
+    fp32: "merge.precision.fp32",
+    fp16: "merge.precision.fp16",
+    bf16: "merge.precision.bf16",
+    fp8: "merge.precision.fp8",
+  };
   const STAGES = { hashing: "merge.stage.hashing", comparing: "merge.stage.comparing", merging: "merge.stage.merging" };
   // Curves over the depth of a block, 0 at the picture's side and 1 in the middle of the network.
   const CURVES = {
@@ -28,7 +34,8 @@
   let methods = [];
   let running = null; // id of the job
 
-  const curve = (name) => Array.from({ length: 25 }, (_, place) => Number(CURVES[name][1](1 - Math.abs(place - 12) / 12, place).toFixed(2)));
+  const curve = (name) =>
+    Array.from({ length: 25 }, (_, place) => Number(CURVES[name][1](1 - Math.abs(place - 12) / 12, place).toFixed(2)));
 
   // ---- the form ----
 
@@ -40,12 +47,31 @@
       models: ["A", "B", "C"].map(model),
       about: make("p", { className: "em-soft", id: "em-merge-about" }),
       alpha: make("input", { type: "range", min: "0", max: "1", step: "0.01", value: "0.5", i18nLabel: "merge.alpha" }),
-      number: make("input", { type: "number", min: "-10", max: "10", step: "0.01", value: "0.5", className: "em-entry", i18nLabel: "merge.alpha" }),
+      number: make("input", {
+        type: "number",
+        min: "-10",
+        max: "10",
+        step: "0.01",
+        value: "0.5",
+        className: "em-entry",
+        i18nLabel: "merge.alpha",
+      }),
       curve: menu([], "", { onchange: takeCurve }),
-      blocks: make("input", { className: "em-entry", i18nLabel: "merge.blocks.numbers", i18nTitle: "merge.blocks.explain", spellcheck: false }),
+      blocks: make("input", {
+        className: "em-entry",
+        i18nLabel: "merge.blocks.numbers",
+        i18nTitle: "merge.blocks.explain",
+        spellcheck: false,
+      }),
       vae: menu([], ""),
       precision: menu([], ""),
-      name: make("input", { className: "em-entry", required: true, maxLength: 150, autocomplete: "off", spellcheck: false }),
+      name: make("input", {
+        className: "em-entry",
+        required: true,
+        maxLength: 150,
+        autocomplete: "off",
+        spellcheck: false,
+      }),
       loras: make("div", { className: "em-rows" }),
       known: make("datalist", { id: "em-merge-known" }),
       discard: make("input", { className: "em-entry", spellcheck: false }),
@@ -59,19 +85,57 @@
     parts.name.oninput = () => (parts.named = Boolean(parts.name.value));
     parts.models.forEach((select) => (select.onchange = suggest));
     const tick = (key, box) => make("label", { className: "em-tick" }, box, make("span", { i18n: key }));
-    parts.strength = make("div", { className: "em-strength" }, labelled("merge.alpha", make("div", { className: "em-alpha" }, parts.alpha, parts.number)));
+    parts.strength = make(
+      "div",
+      { className: "em-strength" },
+      labelled("merge.alpha", make("div", { className: "em-alpha" }, parts.alpha, parts.number)),
+    );
     form.replaceChildren(
       labelled("merge.method", parts.method),
       parts.about,
-      ...parts.models.map((select, place) => labelled(["merge.model.a", "merge.model.b", "merge.model.c"][place], select)),
+      ...parts.models.map((select, place) =>
+        labelled(["merge.model.a", "merge.model.b", "merge.model.c"][place], select),
+      ),
       parts.strength,
-      make("div", { className: "em-pair-row" }, labelled("merge.vae", parts.vae), labelled("merge.precision", parts.precision)),
-      make("div", { className: "em-field" }, make("span", { i18n: "merge.loras" }), parts.loras, button("merge.loras.add", () => addLora(), { className: "em-button em-less" }), parts.known),
-      make("details", { className: "em-more" }, make("summary", { i18n: "merge.more" }), make("div", { className: "em-rows" },
-        make("div", { className: "em-pair-row" }, labelled("merge.blocks", parts.curve), labelled("merge.blocks.numbers", parts.blocks)),
-        labelled("merge.discard", parts.discard), tick("merge.copy_metadata", parts.metadata), tick("merge.write_recipe", parts.recipe))),
+      make(
+        "div",
+        { className: "em-pair-row" },
+        labelled("merge.vae", parts.vae),
+        labelled("merge.precision", parts.precision),
+      ),
+      make(
+        "div",
+        { className: "em-field" },
+        make("span", { i18n: "merge.loras" }),
+        parts.loras,
+        button("merge.loras.add", () => addLora(), { className: "em-button em-less" }),
+        parts.known,
+      ),
+      make(
+        "details",
+        { className: "em-more" },
+        make("summary", { i18n: "merge.more" }),
+        make(
+          "div",
+          { className: "em-rows" },
+          make(
+            "div",
+            { className: "em-pair-row" },
+            labelled("merge.blocks", parts.curve),
+            labelled("merge.blocks.numbers", parts.blocks),
+          ),
+          labelled("merge.discard", parts.discard),
+          tick("merge.copy_metadata", parts.metadata),
+          tick("merge.write_recipe", parts.recipe),
+        ),
+      ),
       labelled("merge.name", parts.name),
-      make("div", { className: "em-dialog-row" }, parts.start, make("span", { className: "em-soft", i18n: "merge.note" })),
+      make(
+        "div",
+        { className: "em-dialog-row" },
+        parts.start,
+        make("span", { className: "em-soft", i18n: "merge.note" }),
+      ),
     );
     form.onsubmit = start;
   }
@@ -80,7 +144,9 @@
   async function files(kind) {
     const found = [];
     for (;;) {
-      const { total, cards } = await ask(`library/${kind}?${new URLSearchParams({ limit: "500", offset: String(found.length) })}`);
+      const { total, cards } = await ask(
+        `library/${kind}?${new URLSearchParams({ limit: "500", offset: String(found.length) })}`,
+      );
       found.push(...cards.map((card) => card.file));
       if (!cards.length || found.length >= total) return [...new Set(found)].map((name) => [name, name]);
     }
@@ -90,11 +156,25 @@
     try {
       const [choices, checkpoints, vaes] = await Promise.all([ask("merge"), files("checkpoints"), files("vae")]);
       methods = choices.methods;
-      fill(parts.method, methods.map(({ name }) => [name, METHODS[name] ? { i18n: METHODS[name][0] } : name]), parts.method.value || "Weighted sum");
-      parts.models.forEach((select, place) => fill(select, checkpoints, select.value || checkpoints[Math.min(place, checkpoints.length - 1)]?.[0]));
+      fill(
+        parts.method,
+        methods.map(({ name }) => [name, METHODS[name] ? { i18n: METHODS[name][0] } : name]),
+        parts.method.value || "Weighted sum",
+      );
+      parts.models.forEach((select, place) =>
+        fill(select, checkpoints, select.value || checkpoints[Math.min(place, checkpoints.length - 1)]?.[0]),
+      );
       fill(parts.vae, [["", { i18n: "merge.vae.none" }], ...vaes], parts.vae.value);
-      fill(parts.precision, choices.precisions.map((name) => [name, PRECISIONS[name] ? { i18n: PRECISIONS[name] } : name]), parts.precision.value || "fp16");
-      fill(parts.curve, [["", { i18n: "merge.blocks.none" }], ...Object.entries(CURVES).map(([name, [key]]) => [name, { i18n: key }])], parts.curve.value);
+      fill(
+        parts.precision,
+        choices.precisions.map((name) => [name, PRECISIONS[name] ? { i18n: PRECISIONS[name] } : name]),
+        parts.precision.value || "fp16",
+      );
+      fill(
+        parts.curve,
+        [["", { i18n: "merge.blocks.none" }], ...Object.entries(CURVES).map(([name, [key]]) => [name, { i18n: key }])],
+        parts.curve.value,
+      );
       parts.start.disabled = !checkpoints.length;
       follow();
     } catch (error) {
@@ -117,13 +197,21 @@
     suggest();
   }
 
-  const bare = (name) => name.split("/").pop().replace(/\.(safetensors|ckpt)$/, "");
+  const bare = (name) =>
+    name
+      .split("/")
+      .pop()
+      .replace(/\.(safetensors|ckpt)$/, "");
 
   // A name made of the models' names, until somebody writes another.
   function suggest() {
     if (parts.named) return;
     const { models } = chosen();
-    parts.name.value = parts.models.slice(0, models).map((select) => bare(select.value)).join("-") + (models > 1 ? "-merge" : "-new");
+    parts.name.value =
+      parts.models
+        .slice(0, models)
+        .map((select) => bare(select.value))
+        .join("-") + (models > 1 ? "-merge" : "-new");
   }
 
   function takeCurve() {
@@ -131,9 +219,29 @@
   }
 
   function addLora() {
-    const name = make("input", { className: "em-entry", i18nLabel: "merge.loras.name", list: "em-merge-known", autocomplete: "off", spellcheck: false });
-    const weight = make("input", { type: "number", step: "0.05", min: "-10", max: "10", value: "1", className: "em-entry em-short", i18nLabel: "library.weight" });
-    const close = make("button", { type: "button", className: "em-close", i18nLabel: "merge.loras.drop", textContent: "×", onclick: () => row.remove() });
+    const name = make("input", {
+      className: "em-entry",
+      i18nLabel: "merge.loras.name",
+      list: "em-merge-known",
+      autocomplete: "off",
+      spellcheck: false,
+    });
+    const weight = make("input", {
+      type: "number",
+      step: "0.05",
+      min: "-10",
+      max: "10",
+      value: "1",
+      className: "em-entry em-short",
+      i18nLabel: "library.weight",
+    });
+    const close = make("button", {
+      type: "button",
+      className: "em-close",
+      i18nLabel: "merge.loras.drop",
+      textContent: "×",
+      onclick: () => row.remove(),
+    });
     const row = make("div", { className: "em-lora-row" }, name, weight, close);
     name.placeholder = t("merge.loras.name");
     name.oninput = soon(() => offer(name.value), 200);
@@ -158,7 +266,11 @@
       .filter(([name]) => name.trim())
       .map(([name, strength]) => ({ name: name.trim(), strength: Number(strength) }));
     return {
-      ...{ method: parts.method.value, models: parts.models.slice(0, models).map((select) => select.value), name: parts.name.value },
+      ...{
+        method: parts.method.value,
+        models: parts.models.slice(0, models).map((select) => select.value),
+        name: parts.name.value,
+      },
       ...(alpha ? { alpha: Number(parts.number.value), blocks: parts.blocks.value } : {}),
       ...{ vae: parts.vae.value, loras, precision: parts.precision.value, discard: parts.discard.value },
       ...{ copy_metadata: parts.metadata.checked, write_recipe: parts.recipe.checked },
@@ -189,11 +301,29 @@
     const { state } = view;
     const bar = make("progress", { max: 1, i18nLabel: "models.progress" });
     if (view.progress > 0) bar.value = view.progress;
-    const words = { waiting: () => t("models.state.waiting"), running: () => t(STAGES[view.stage] ?? "status.working"), cancelled: () => t("status.cancelled"), failed: () => view.error, done: () => t("merge.done", { name: view.outcome.name }) }[state]();
-    const lines = [make("strong", { textContent: words }), ...view.notes.map((note) => make("small", { textContent: note }))];
-    const item = make("div", { className: `em-job em-${state}`, role: state === "failed" ? "alert" : "status" }, make("div", { className: "em-job-words" }, ...lines));
-    if (state === "waiting" || state === "running") item.append(button("button.cancel", () => emulsion.tasks.interrupt(view.id).catch(complain)), bar);
-    if (state === "done") item.append(button("library.choose", () => emulsion.choosing.set({ checkpoint: view.outcome.name })));
+    const words = {
+      waiting: () => t("models.state.waiting"),
+      running: () => t(STAGES[view.stage] ?? "status.working"),
+      cancelled: () => t("status.cancelled"),
+      failed: () => view.error,
+      done: () => t("merge.done", { name: view.outcome.name }),
+    }[state]();
+    const lines = [
+      make("strong", { textContent: words }),
+      ...view.notes.map((note) => make("small", { textContent: note })),
+    ];
+    const item = make(
+      "div",
+      { className: `em-job em-${state}`, role: state === "failed" ? "alert" : "status" },
+      make("div", { className: "em-job-words" }, ...lines),
+    );
+    if (state === "waiting" || state === "running")
+      item.append(
+        button("button.cancel", () => emulsion.tasks.interrupt(view.id).catch(complain)),
+        bar,
+      );
+    if (state === "done")
+      item.append(button("library.choose", () => emulsion.choosing.set({ checkpoint: view.outcome.name })));
     outcome.replaceChildren(item);
     if (state !== "done" || running !== view.id) return;
     running = null;
