@@ -84,6 +84,7 @@ class FakeCatalogue:
         return SimpleNamespace(
             native_size=NATIVE[file.name],
             defaults=Defaults(steps=8, guidance_scale=5.0),
+            concepts=("red apple", "panda") if file.name == "starter.safetensors" else (),
             label="Stable Diffusion XL" if large else "Stable Diffusion 1",
             context_width=2048 if large else 768,
             latent_channels=4,

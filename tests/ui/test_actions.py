@@ -177,10 +177,20 @@ def test_menus_speak_the_readers_language_and_keep_their_values(service: FakeSer
 
 
 def test_a_checkpoint_that_cannot_be_used_is_told_before_generating(service: FakeService) -> None:
-    found = actions.page_hints(service, "broken.safetensors", 128, 128, 7, "", "en")  # type: ignore[arg-type]
+    found = actions.page_hints(service, "broken.safetensors", 128, 128, 7, "", "", "en")  # type: ignore[arg-type]
     assert "holds no network that is known" in found[0]
 
 
 def test_a_folder_without_checkpoints_is_told(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "checkpoints", list)
-    assert "no checkpoint yet" in actions.page_hints(service, None, 1, 1, 7, "", "en")[0]  # type: ignore[arg-type]
+    assert "no checkpoint yet" in actions.page_hints(service, None, 1, 1, 7, "", "", "en")[0]  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_that_draws_few_things_says_so_when_the_prompt_names_none(service: FakeService) -> None:
+    def told(prompt: str) -> bool:
+        found = actions.page_hints(service, "starter.safetensors", 128, 128, 7, "", prompt, "en")  # type: ignore[arg-type]
+        return any("red apple, panda" in hint for hint in found)
+
+    assert told("a sailing boat")
+    assert not told("a Panda, 3d style") and not told("")
+    assert not actions.page_hints(service, "portrait.safetensors", 512, 512, 7, "", "a boat", "en")  # type: ignore[arg-type]

@@ -5,9 +5,12 @@ Detectors exclude each other; when two of them fit, that is an error that names 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from webui.errors import UnknownModel
 from webui.families import sd1, sd2, sdxl
 from webui.families.base import Defaults, Family, LatentFormat, Model, ModelFacts
+from webui.families.detection import own_concepts
 from webui.families.unknown import looks_like
 from webui.registry import Registry
 from webui.weights.canonical import canonical
@@ -40,7 +43,7 @@ def detect(header: Header) -> Family:
 
 def facts(header: Header) -> ModelFacts:
     """Facts of a checkpoint. Raises UnknownModel."""
-    return detect(header).facts(header)
+    return replace(detect(header).facts(header), concepts=own_concepts(header))
 
 
 __all__ = ["FAMILIES", "Defaults", "Family", "LatentFormat", "Model", "ModelFacts", "detect", "facts"]

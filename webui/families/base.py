@@ -88,7 +88,8 @@ class ModelFacts:
     "epsilon" or "v"; `native_size` the side in pixels of the square it was trained on; `parts` which of "unet", "vae"
     and "text" the file holds; `betas` first, last and number of the noise levels it was trained with, or, for networks
     trained at any level, `continuous`: smallest and largest sigma and the deviation of the data (Karras et al. 2022).
-    `tuned_for` names the tables of noise levels that suit it.
+    `tuned_for` names the tables of noise levels that suit it; `concepts` are the only things that a small model says it
+    can draw, none where it says nothing.
     """
 
     family: str
@@ -106,6 +107,7 @@ class ModelFacts:
     continuous: tuple[float, float, float] | None = None
     tuned_for: str = "sd1"
     defaults: Defaults = field(default_factory=Defaults)
+    concepts: tuple[str, ...] = ()
 
     @property
     def latent_channels(self) -> int:

@@ -108,6 +108,15 @@ def own_defaults(header: Header, usual: Defaults) -> Defaults:
     return dataclasses.replace(usual, **fitting)
 
 
+def own_concepts(header: Header) -> tuple[str, ...]:
+    """The things that a file's metadata name as all that it can draw (`emulsion.concepts`, a JSON list)."""
+    try:
+        said = json.loads(header.metadata.get("emulsion.concepts", "[]"))
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(one for one in said if isinstance(one, str))[:1000] if isinstance(said, list) else ()
+
+
 def said_prediction(header: Header) -> str | None:
     """What a sidecar file, the metadata or a folder's scheduler say of the prediction: "epsilon", "v" or None."""
     if "v_pred" in header.tensors:

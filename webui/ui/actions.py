@@ -198,6 +198,7 @@ def page_hints(
     height: float | None,
     scale: float | None,
     negative: str | None,
+    prompt: str | None,
     language: str,
 ) -> list[str]:
     """Everything worth saying about the fields before the button is pressed."""
@@ -206,4 +207,8 @@ def page_hints(
     known = facts(service, checkpoint)
     if known.problem:
         return [text(language, "hint.checkpoint", reason=known.problem)]
-    return hints(language, known.native_size, width, height, scale, negative or "")
+    found = hints(language, known.native_size, width, height, scale, negative or "")
+    words = (prompt or "").casefold()
+    if words and known.concepts and not any(concept.casefold() in words for concept in known.concepts):
+        found.append(text(language, "hint.concepts", concepts=", ".join(known.concepts)))
+    return found

@@ -28,6 +28,7 @@ class Facts:
     native_size: int | None = None
     problem: str | None = None
     defaults: Any = None  # families.base.Defaults
+    concepts: tuple[str, ...] = ()  # all that it can draw, where it says so
 
 
 def menus(service: JobService, language: str, timeout: float = 0.0) -> dict[str, Choices]:
@@ -107,7 +108,7 @@ def facts(service: JobService, name: str | None) -> Facts:
         found = service.catalogue.facts(file)
     except EmulsionError as error:
         return Facts(problem=str(error))
-    return Facts(found.native_size, None, found.defaults)
+    return Facts(found.native_size, None, found.defaults, found.concepts)
 
 
 def starting_values(service: JobService, settings: Settings) -> dict[str, Any]:

@@ -92,7 +92,12 @@ def _wire(
     inputs = studio.inputs()
     menu_fields = [fields[name] for name in menus(service, "en")]
     size_fields = [fields["width"], fields["height"]]
-    hint_inputs = [fields["checkpoint"], *size_fields, fields["guidance_scale"], fields["negative_prompt"], language]
+    hint_inputs = [
+        fields["checkpoint"],
+        *size_fields,
+        *(fields[name] for name in ("guidance_scale", "negative_prompt", "prompt")),
+        language,
+    ]
 
     def opened(language: str, job_id: str) -> Updates:
         values = filling.opening_values(service, settings, language) | actions.restore(service, job_id, language)
@@ -114,8 +119,8 @@ def _wire(
             service.catalogue.refresh()
         return offered(language)
 
-    def hinted(checkpoint: str, width: int, height: int, scale: float, negative: str, language: str) -> list[Any]:
-        found = actions.page_hints(service, checkpoint, width, height, scale, negative, language)
+    def hinted(checkpoint: str, width: int, height: int, *others: Any) -> list[Any]:
+        found = actions.page_hints(service, checkpoint, width, height, *others)
         sizes = presets(facts(service, checkpoint).native_size or DEFAULT_NATIVE)
         value = preset_name((width, height)) if (width, height) in sizes else None
         return [hint_list(found), gr.update(choices=[size_choice(size) for size in sizes], value=value)]
@@ -145,7 +150,7 @@ def _wire(
     fields["checkpoint"].input(fitted, [fields["checkpoint"], *size_fields, natives], [*size_fields, natives], **QUIET)
     triggers = [fields[name].change for name in ("checkpoint", "width", "height", "guidance_scale")]
     gr.on(
-        [*triggers, fields["negative_prompt"].blur, page.load],
+        [*triggers, fields["prompt"].blur, fields["negative_prompt"].blur, page.load],
         hinted,
         hint_inputs,
         [studio.hint, studio.preset],
