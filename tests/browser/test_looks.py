@@ -10,10 +10,10 @@ import pytest
 from tests.browser.conftest import ready
 
 FOLDS = ("em-variation", "em-guidance", "em-sampling", "em-reading")
-# Elements whose text is cut off although it should be read whole.
+# Elements whose text is cut off although it should be read whole. The bar of tabs scrolls sideways.
 CUT = """() => [...document.querySelectorAll("label span, button, .em-hint, h1, p, [data-testid='block-info']")]
   .filter((e) => e.offsetParent && getComputedStyle(e).fontSize !== "0px")
-  .filter((e) => !e.closest(".info-text, [aria-hidden=true]"))
+  .filter((e) => !e.closest(".info-text, .em-tabs, [aria-hidden=true]"))
   .filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 && getComputedStyle(e).overflow !== "visible"
     || e.getBoundingClientRect().right > innerWidth + 1)
   .map((e) => e.id || e.textContent.trim().slice(0, 40))"""
