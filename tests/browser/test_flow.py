@@ -1,0 +1,125 @@
+"""The whole way of a picture in the real program: made, repainted in part, enlarged, found again."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 240  # a bound for a very busy machine
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of the program."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def program(home: Path) -> Iterator[str]:
+    """The address of the real program with the starter and the upscalers that come along."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "webui.cli", "--data-dir", str(home), "--port", str(port), "--offline"]
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "2"}, stdout=log, stderr=log
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                httpx.get(address, timeout=5)
+                break
+            except httpx.TransportError:
+                assert process.poll() is None, (home / "log").read_text("utf-8")
+                assert time.monotonic() < end, "the program did not answer"
+                time.sleep(0.2)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def generate(page: Any, prompt: str) -> None:
+    """Press the button and wait for the end of the job."""
+    page.fill("#em-prompt textarea", prompt)
+    page.click("#em-generate")
+    page.wait_for_function("emulsion.jobs.busy()")
+    page.wait_for_function("!emulsion.jobs.busy()")
+    assert not page.is_visible("#em-error"), page.inner_text("#em-error")
+
+
+def shown(page: Any) -> Any:
+    """What the studio says of the picture that it shows."""
+    return page.evaluate("emulsion.pictures.shown()")
+
+
+def pixels(program: str, picture: Any) -> numpy.ndarray:
+    """A finished picture, [H, W, 3]."""
+    answer = httpx.get(f"{program}/ui/jobs/{picture['job']}/pictures/{picture['index']}")
+    return numpy.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))
+
+
+def mask_of(page: Any) -> numpy.ndarray:
+    """Where the canvas is painted on, [H, W] of booleans."""
+    read = "async () => [...new Uint8Array(await (await emulsion.canvas.mask()).arrayBuffer())]"
+    return numpy.asarray(Image.open(io.BytesIO(bytes(page.evaluate(read)))).convert("L")) > 0
+
+
+@pytest.mark.slow
+def test_a_picture_is_made_repainted_enlarged_and_found_again(program: str, home: Path, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.set_default_timeout(60_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(program)
+    page.wait_for_selector("body.em-ready")
+    page.fill("#em-seed input", "7")
+    generate(page, "a panda, flat style, orange background")
+    made = shown(page)
+
+    page.click("[data-send-to=inpaint]")
+    page.wait_for_function("emulsion.canvas.has() && emulsion.tabs.current() === 'inpaint'")
+    box = page.locator("#em-canvas-stage").bounding_box()
+    middle, height = box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.4
+    page.mouse.move(middle - 60, height)
+    page.mouse.down()
+    page.mouse.move(middle + 60, height, steps=6)
+    page.mouse.up()
+    page.fill("#em-mask-blur input[type=number]", "0")
+    page.keyboard.press("Tab")
+    generate(page, "a robot, flat style, orange background")
+    repainted = shown(page)
+    assert "Denoising strength: 0.75" in repainted["infotext"]
+    before, after = pixels(program, made), pixels(program, repainted)
+    changed = (before != after).any(axis=2)
+    painted = mask_of(page)
+    assert 0.02 < painted.mean() < 0.7 and changed[painted].mean() > 0.5
+    assert not changed[~painted].any()
+
+    page.click("[data-send-to=extras]")
+    page.wait_for_function("emulsion.tabs.current() === 'extras'")
+    page.click("#em-extras-go:not([disabled])")
+    page.wait_for_selector("#em-extras-status.em-over")
+
+    page.click("#em-tab-history-button")
+    page.wait_for_function("document.querySelectorAll('.em-shot').length >= 3")
+    enlarged = max((home / "outputs").rglob("*.png"), key=lambda path: path.stat().st_mtime)
+    assert Image.open(enlarged).size == (256, 256)
+    assert errors == []
+    page.close()
