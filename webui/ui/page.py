@@ -86,8 +86,6 @@ def _wire(
     report = gr.Textbox(visible="hidden")
     natives = gr.State(native)  # the native size that the size fields belong to
     translate = gr.Button(visible="hidden", elem_id="em-translate")
-    fill = gr.Button(visible="hidden", elem_id="em-fill")
-    take = gr.Button(visible="hidden", elem_id="em-take")
     fields: Mapping[str, Any] = studio.fields  # of kinds that have the events used below
     inputs = studio.inputs()
     menu_fields = [fields[name] for name in menus(service, "en")]
@@ -131,13 +129,6 @@ def _wire(
             return [gr.skip(), gr.skip(), gr.skip()]
         return [*follow(width, height, before, after), after]
 
-    def filled(wanted: str, language: str) -> Updates:
-        read = filling.fill(service, settings, wanted, language)
-        updates: Updates = {fields[name]: gr.update(value=value) for name, value in read.values.items()}
-        if "checkpoint" in read.values:
-            updates[natives] = facts(service, read.values["checkpoint"]).native_size or native
-        return {**updates, report: read.report}
-
     where = "() => [emulsion.locale()]"
     js = "() => [emulsion.locale(), emulsion.jobs.last()]"
     loaded = page.load(opened, [language, report], [*inputs, natives], js=js, **QUIET)
@@ -159,6 +150,24 @@ def _wire(
         **QUIET,
     )
     wire_choosing(studio, service, natives)
+    _wire_filling(studio, service, settings, natives)
+
+
+def _wire_filling(studio: Studio, service: JobService, settings: SettingsStore, natives: gr.State) -> None:
+    """The hidden buttons by which scripts fill the fields, and ask what stands in them."""
+    language = gr.Textbox("en", visible="hidden")
+    report = gr.Textbox(visible="hidden")
+    fill = gr.Button(visible="hidden", elem_id="em-fill")
+    take = gr.Button(visible="hidden", elem_id="em-take")
+    fields, inputs = studio.fields, studio.inputs()
+
+    def filled(wanted: str, language: str) -> Updates:
+        read = filling.fill(service, settings, wanted, language)
+        updates: Updates = {fields[name]: gr.update(value=value) for name, value in read.values.items()}
+        if "checkpoint" in read.values:
+            updates[natives] = facts(service, read.values["checkpoint"]).native_size or natives.value
+        return {**updates, report: read.report}
+
     take.click(None, inputs, None, js="(...values) => emulsion.fields.taken(values)", **QUIET)
     wanted = "() => [emulsion.settings.taken(), emulsion.locale()]"
     fill.click(filled, [report, language], [*inputs, natives, report], js=wanted, **QUIET).success(
