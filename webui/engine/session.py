@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 LEAN_TILE = 32  # latent cells along a tile's side when memory is short
 LARGE_TILE = 128  # larger pictures than this are always decoded in tiles
-PART_TILE = 96  # cells along a side of those: with their halos they stay well below 2 GB
+PART_TILE = 96  # cells along a side of what is worked on of those: with it they stay below 2 GB
 ROOM_SHARE, ROOM = 2.0, GIBIBYTE  # a second checkpoint may stay if so many times its file, and so much, is free
 
 Key: TypeAlias = tuple[str, str | None]

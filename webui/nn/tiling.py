@@ -1,131 +1,205 @@
-"""Decode and encode large pictures piece by piece, without seams.
+"""Decode and encode large pictures with bounded memory, and with the very result of the whole.
 
-Two things make naive tiles differ: attention and the norms look at the whole picture, and convolutions at a tile's
-edge lack neighbours. So the part at latent size, attention included, runs on the whole picture (it is small); only the
-fine part runs in tiles, each with a halo as wide as its convolutions reach; and its norms use one set of statistics for
-all tiles, measured beforehand on pieces spread over the picture and normalised together. Tiles then agree exactly where
-they meet and nothing needs blending; what differs from an untiled run is a slight tone of the whole.
+Tiles that go through the network one by one cannot agree with the whole: group norms ask for the mean and variance of
+the whole picture, in every layer, and a trained autoencoder can hang on a few extreme values at the picture's border.
+So layers, not tiles, are the outer loop. The part at latent size, attention included, runs at once; of the fine part
+each layer is computed band by band, with one row of neighbours for its convolution, and the norms' statistics are those
+of all bands. What lies between two layers is kept whole: in memory while it is small, else in a temporary file that is
+mapped, which the system pages in and out as it likes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from webui.nn.vae import Autoencoder
+from webui.errors import OutOfMemory
+from webui.nn.vae import Autoencoder, Decoder, Encoder, Level, ResidualBlock
 
-MARGIN = 1 / 8  # of a sampled piece's side is left out of the statistics: near its edge, neighbours are missing
+KEPT = 256 << 20  # bytes that one layer's output may take in memory
 
-Statistics = dict[nn.GroupNorm, tuple[Tensor, Tensor]]  # mean and variance, each [groups]
+Band = Callable[[Tensor], Tensor]  # rows of a layer's input [1, C, rows, W] -> rows of its output
 
 
 def decode_tiled(autoencoder: Autoencoder, latents: Tensor, tile: int = 64) -> Tensor:
-    """`Autoencoder.decode` with bounded memory: a square of `tile` cells (and its halo) at a time.
+    """`Autoencoder.decode` of [B, C, h, w] with the working memory of a square of `tile` latent cells.
 
-    `latents` [B, C, h, w]. Returns [B, 3, h·f, w·f]. Latents that fit one tile are decoded as usual.
+    Returns [B, 3, h·f, w·f]. Latents that fit into the square are decoded as usual. Raises OutOfMemory where the
+    temporary folder is full.
     """
-    height, width = latents.shape[2:]
-    if height <= tile and width <= tile:
+    if max(latents.shape[2:]) <= tile:
         return autoencoder.decode(latents)
-    decoder, factor = autoencoder.decoder, autoencoder.config.factor
-    pictures = []
-    for one in latents.split(1):
-        features = decoder.coarse(autoencoder.unquantised(one))
-        pictures.append(_in_tiles(decoder.fine, decoder, features, tile, _reach(autoencoder), factor))
-    return torch.cat(pictures)
+    decoder, bands = autoencoder.decoder, _Bands(autoencoder, tile)
+    return torch.cat([_decoded(decoder, decoder.coarse(autoencoder.unquantised(z)), bands) for z in latents.split(1)])
 
 
 def encode_tiled(autoencoder: Autoencoder, picture: Tensor, noise: Tensor | None = None, tile: int = 64) -> Tensor:
     """`Autoencoder.encode` with bounded memory. `picture` [B, 3, H, W] with sides that are multiples of the factor."""
-    factor = autoencoder.config.factor
-    height, width = picture.shape[2:]
-    if height <= tile * factor and width <= tile * factor:
+    if max(picture.shape[2:]) <= tile * autoencoder.config.factor:
         return autoencoder.encode(picture, noise)
-    encoder = autoencoder.encoder
-    reach = _reach(autoencoder) * factor
-    features = [
-        encoder.coarse(_in_tiles(encoder.fine, encoder, one.to(autoencoder.dtype), tile * factor, reach, 1 / factor))
-        for one in picture.split(1)
-    ]
+    encoder, bands = autoencoder.encoder, _Bands(autoencoder, tile)
+    features = [encoder.coarse(_encoded(encoder, one.to(autoencoder.dtype), bands)) for one in picture.split(1)]
     mean, log_variance = autoencoder.posterior(torch.cat(features))
     return mean if noise is None else mean + noise.to(mean) * (0.5 * log_variance).exp()
 
 
-def _reach(autoencoder: Autoencoder) -> int:
-    """Cells of latents over which the fine part's 3×3 convolutions see, rounded up."""
-    config = autoencoder.config
-    convolutions = 2 * (max(config.blocks, config.decoder_blocks) + 1) + 1  # in one level
-    return math.ceil(sum(convolutions / 2**level for level in range(1, len(config.multipliers))) + 1)
+def _decoded(decoder: Decoder, x: Tensor, bands: _Bands) -> Tensor:
+    """`Decoder.fine`."""
+    for level in reversed(decoder.up):
+        assert isinstance(level, Level)
+        if level is not decoder.up[-1]:
+            x = _level(level, x, bands)
+        if level.upsample is not None:
+            x = bands.run(level.upsample, x, x.shape[1], 2)
+    return bands.run(_after(decoder.norm_out, decoder.conv_out, x, bands), x, decoder.conv_out.out_channels)
 
 
-def _in_tiles(
-    function: Callable[[Tensor], Tensor], module: nn.Module, x: Tensor, tile: int, halo: int, scale: float
-) -> Tensor:
-    """`function` of x [1, C, H, W], tile by tile; `scale` is its output's size relative to its input's."""
-    height, width = x.shape[2:]
-    statistics: Statistics = {}
-    with _norms(module, partial(_measured, statistics=statistics)):
-        function(_sample(x, tile))
-    out: Tensor | None = None
-    with _norms(module, partial(_normalised, statistics=statistics)):
-        for top in range(0, height, tile):
-            for left in range(0, width, tile):
-                bottom, right = min(top + tile, height), min(left + tile, width)
-                first_row, first_column = max(0, top - halo), max(0, left - halo)
-                piece = function(x[:, :, first_row : bottom + halo, first_column : right + halo])
-                if out is None:
-                    out = piece.new_empty(1, piece.shape[1], int(height * scale), int(width * scale))
-                target = out[:, :, _span(top, bottom, 0, scale), _span(left, right, 0, scale)]
-                target.copy_(piece[:, :, _span(top, bottom, first_row, scale), _span(left, right, first_column, scale)])
-    assert out is not None
-    return out
+def _encoded(encoder: Encoder, x: Tensor, bands: _Bands) -> Tensor:
+    """`Encoder.fine`."""
+    x = bands.run(encoder.conv_in, x, encoder.conv_in.out_channels)
+    for level in encoder.down:
+        assert isinstance(level, Level)
+        if level.downsample is not None:
+            x = _level(level, x, bands)
+            x = bands.run(level.downsample, x, x.shape[1], 0.5)
+    return x.to(bands.device)
 
 
-def _span(start: int, stop: int, origin: int, scale: float) -> slice:
-    return slice(int((start - origin) * scale), int((stop - origin) * scale))
+def _level(level: Level, x: Tensor, bands: _Bands) -> Tensor:
+    for block in level.block:
+        assert isinstance(block, ResidualBlock)
+        x = _residual(block, x, bands)
+    return x
 
 
-def _sample(x: Tensor, tile: int, pieces: int = 3) -> Tensor:
-    """Pieces spread evenly over x [1, C, H, W], together about as large as a tile: [pieces², C, h, w]."""
-    height, width = x.shape[2:]
-    h, w = min(height, tile // pieces), min(width, tile // pieces)
-    tops = {round(i * (height - h) / (pieces - 1)) for i in range(pieces)}
-    lefts = {round(i * (width - w) / (pieces - 1)) for i in range(pieces)}
-    return torch.cat([x[:, :, top : top + h, left : left + w] for top in sorted(tops) for left in sorted(lefts)])
+def _residual(block: ResidualBlock, x: Tensor, bands: _Bands) -> Tensor:
+    """`ResidualBlock`; where its widths are equal, the sum takes the place of x."""
+    channels = block.conv1.out_channels
+    h = bands.run(_after(block.norm1, block.conv1, x, bands), x, channels)
+    shortcut = getattr(block, "nin_shortcut", None)
+    return bands.run(
+        _after(block.norm2, block.conv2, h, bands),
+        h,
+        channels,
+        into=x if shortcut is None else None,
+        plus=(x, shortcut),
+    )
 
 
-@contextmanager
-def _norms(module: nn.Module, run: Callable[[nn.GroupNorm, Tensor], Tensor]) -> Iterator[None]:
-    """Within the block, every GroupNorm inside `module` computes `run(norm, x)` instead."""
-    norms = [m for m in module.modules() if isinstance(m, nn.GroupNorm)]
-    for norm in norms:
-        norm.forward = partial(run, norm)  # type: ignore[method-assign]
+def _after(norm: nn.Module, convolution: nn.Module, x: Tensor, bands: _Bands) -> Band:
+    """convolution(SiLU(norm(·))) for rows of x, with the norm's statistics of all of x."""
+    assert isinstance(norm, nn.GroupNorm)
+    mean, variance = bands.statistics(norm, x)
+
+    def run(rows: Tensor) -> Tensor:
+        # with statistics given for each channel, that is what batch norm computes
+        normed = F.batch_norm(rows, mean, variance, norm.weight.float(), norm.bias.float(), False, 0.0, norm.eps)
+        return convolution(F.silu(normed, inplace=not torch.is_grad_enabled()))
+
+    return run
+
+
+@dataclass(frozen=True)
+class _Bands:
+    """Runs layers over rows of large tensors [1, C, H, W], as many at once as the memory of one tile allows."""
+
+    autoencoder: Autoencoder
+    tile: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.autoencoder.decoder.conv_in.weight.device
+
+    def run(
+        self,
+        layer: Band,
+        x: Tensor,
+        channels: int,
+        ratio: float = 1,
+        into: Tensor | None = None,
+        plus: tuple[Tensor, nn.Module | None] | None = None,
+    ) -> Tensor:
+        """`layer` of x: [1, channels, H·ratio, W·ratio]; a layer sees one row to each side.
+
+        The result goes into a tensor of its own or `into` another; `plus` is one that is added, through a module of
+        single pixels or as it is.
+        """
+        height, width = x.shape[2:]
+        rows, wide = int(height * ratio), int(width * ratio)
+        out = into if into is not None else _room(torch.Size((1, channels, rows, wide)), x.dtype, self.device)
+        step = self._rows(max(x.shape[1], channels), max(wide, width))
+        for top in range(0, rows, step):
+            bottom = min(top + step, rows)
+            if ratio == 0.5:  # the kernel of a halving layer begins at the even row and ends two rows below
+                first, last, skipped = 2 * top, min(2 * bottom + 1, height), 0
+            else:
+                first, last = max(0, top // int(ratio) - 1), min(height, -(-bottom // int(ratio)) + 1)
+                skipped = top - first * int(ratio)
+            made = layer(x[:, :, first:last].to(self.device))[:, :, skipped : skipped + bottom - top]
+            if plus is not None:
+                other = plus[0][:, :, top:bottom].to(self.device)
+                made = made + (other if plus[1] is None else plus[1](other))
+            out[:, :, top:bottom].copy_(made)
+        return out
+
+    def statistics(self, norm: nn.GroupNorm, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each channel's group over all of x, each [C]."""
+        step, count = self._rows(x.shape[1], x.shape[3]), x[0].numel() // norm.num_groups
+        shift = total = squares = x.new_zeros((), device=self.device, dtype=torch.float64)
+        for top in range(0, x.shape[2], step):
+            rows = x[:, :, top : top + step].to(self.device).float().unflatten(1, (norm.num_groups, -1))
+            if top == 0:  # squares of small differences lose nothing to a large mean
+                shift = rows.mean((0, 2, 3, 4), keepdim=True)
+            rows = rows - shift
+            total = total + rows.sum((0, 2, 3, 4)).double()
+            squares = squares + (rows * rows).sum((0, 2, 3, 4)).double()
+        mean = total / count
+        variance = squares / count - mean * mean
+        mean = mean + shift.flatten().double()
+        wide = norm.num_channels // norm.num_groups
+        return mean.float().repeat_interleave(wide), variance.float().repeat_interleave(wide)
+
+    def _rows(self, channels: int, width: int) -> int:
+        """Rows of a tensor that are worked on at once; an even number."""
+        config = self.autoencoder.config
+        elements = (self.tile * config.factor) ** 2 * config.channels
+        return max(2, elements // (channels * width) // 2 * 2)
+
+
+def _room(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An empty tensor: on the device or in memory where it is small, else in a temporary file."""
+    size = math.prod(shape) * dtype.itemsize
+    kept = KEPT
+    if device.type == "cuda":
+        kept = max(kept, torch.cuda.mem_get_info(device)[0] // 8)
+    if size <= kept or os.name != "posix":
+        return torch.empty(shape, dtype=dtype, device=device)
+    folder = tempfile.gettempdir()
+    problem = OutOfMemory(
+        f"A picture of this size needs {size / (1 << 30):.1f} GiB in {folder}.",
+        f"{shutil.disk_usage(folder).free / (1 << 30):.1f} GiB are free.",
+        "Make room there, set TMPDIR to another folder, or make a smaller picture.",
+    )
+    handle, path = tempfile.mkstemp(prefix="emulsion-", dir=folder)
     try:
-        yield
+        # Reserved, as writing to a mapped file on a full disk would end the process.
+        os.posix_fallocate(handle, 0, size) if hasattr(os, "posix_fallocate") else os.truncate(handle, size)
+        return torch.from_file(path, shared=True, size=math.prod(shape), dtype=dtype).view(shape)
+    except OSError:
+        raise problem from None
     finally:
-        for norm in norms:
-            del norm.forward
-
-
-def _measured(norm: nn.GroupNorm, x: Tensor, statistics: Statistics) -> Tensor:
-    """Normalise all pieces x [N, C, H, W] together and keep the statistics."""
-    margin_y, margin_x = int(x.shape[2] * MARGIN), int(x.shape[3] * MARGIN)
-    inner = x[:, :, margin_y : x.shape[2] - margin_y, margin_x : x.shape[3] - margin_x].float()
-    groups = inner.unflatten(1, (norm.num_groups, -1)).transpose(0, 1).flatten(1)  # [G, N·C/G·H·W]
-    statistics[norm] = groups.mean(1), groups.var(1, correction=0)
-    return _normalised(norm, x, statistics)
-
-
-def _normalised(norm: nn.GroupNorm, x: Tensor, statistics: Statistics) -> Tensor:
-    """GroupNorm of x [N, C, H, W] with given statistics; per channel that is what batch norm computes."""
-    mean, variance = (v.repeat_interleave(norm.num_channels // norm.num_groups) for v in statistics[norm])
-    return F.batch_norm(x, mean, variance, norm.weight.float(), norm.bias.float(), False, 0.0, norm.eps)
+        os.close(handle)
+        Path(path).unlink()  # the mapping keeps it until nobody needs it
 
 
 __all__ = ["decode_tiled", "encode_tiled"]
