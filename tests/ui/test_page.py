@@ -8,8 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gradio as gr
+import pytest
+
 from tests.ui.fake_service import FakeService
+from webui.registry import Registry
 from webui.settings import SettingsStore
+from webui.ui import page as page_module
+from webui.ui import panels
 from webui.ui.assets import head, script_json
 from webui.ui.page import build_page, hint_list, page_options
 
@@ -53,3 +59,19 @@ def test_importing_the_page_needs_no_torch() -> None:
 def test_gradio_writes_no_files_beside_the_source() -> None:
     folder = Path(__file__).resolve().parents[2] / "webui" / "ui"
     assert list(folder.glob("*.pyi")) == []
+
+
+def test_tabs_of_extensions_stand_in_the_page_and_a_broken_one_says_so(
+    service: FakeService, store: SettingsStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tabs: Registry = Registry("tab")
+    tabs.register("My <tools>")(lambda: gr.Button("Sharpen"))
+    tabs.register("Broken")(lambda: 1 / 0)
+    for module in (panels, page_module):
+        monkeypatch.setattr(module, "TABS", tabs)
+    page = build_page(service, store)  # type: ignore[arg-type]
+    blocks = page.blocks.values()
+    assert any(getattr(block, "value", None) == "Sharpen" for block in blocks)
+    assert any("ZeroDivisionError" in str(getattr(block, "value", "")) for block in blocks)
+    assert "My &lt;tools&gt;</button>" in panels.tab_bar()
+    assert '[data-tab="extension-1"]) #em-panel-extension-1' in panels.panel_style()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import html
+import logging
 import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read at Gradio's import: it must not call home
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
+from webui.engine.extensions import TABS
+from webui.registry import Entry
 from webui.settings import Settings, SettingsStore
 from webui.ui import actions, filling
 from webui.ui.assets import ASSETS, asset, head
@@ -21,11 +24,13 @@ from webui.ui.choosing import wire_choosing
 from webui.ui.components import icon_button, menu, slider
 from webui.ui.fields import NAMES
 from webui.ui.language import translations
-from webui.ui.panels import PANELS, tab_bar
+from webui.ui.panels import PANELS, extension_tabs, tab_bar
 from webui.ui.sizes import follow, preset_name, presets
 from webui.ui.studio import QUIET, Studio, build_studio, size_choice, wire_generate, wire_small_buttons
 from webui.ui.theme import theme
 from webui.workers.service import JobService
+
+log = logging.getLogger(__name__)
 
 KEEP_UPLOADS = (3600, 86400)  # Gradio looks every hour for files of its own that are older than a day
 NAMES_TIMEOUT = 30.0  # seconds that a page waits for the first start of the worker to list its samplers
@@ -57,11 +62,23 @@ def build_page(service: JobService, settings: SettingsStore) -> gr.Blocks:
         gr.HTML(tab_bar(), elem_id="em-tabs", apply_default_css=False)
         for panel in PANELS:
             gr.HTML(asset(f"{panel}.html"), elem_id=f"em-panel-{panel}", apply_default_css=False)
+        for (name, _), entry in zip(extension_tabs(), TABS, strict=True):
+            with gr.Column(elem_id=f"em-panel-{name}"):
+                _build_foreign(entry)
         studio = build_studio(quick, values, choices, native)
         wire_small_buttons(studio)
         wire_generate(studio, service)
         _wire(page, studio, service, settings, refresh, native)
     return page
+
+
+def _build_foreign(entry: Entry[Callable[..., Any]]) -> None:
+    """The tab of an extension. One that fails says so in its place, and the page stays."""
+    try:
+        entry.value()
+    except Exception as error:
+        log.exception("the tab %s could not be built", entry.name)
+        gr.HTML(hint_list([f"{entry.name}: {type(error).__name__}: {error}"]), apply_default_css=False)
 
 
 def page_options(settings: Settings | None = None) -> dict[str, Any]:
