@@ -73,7 +73,7 @@ def test_an_extension_that_fails_to_load_is_listed_with_its_traceback_and_the_ot
     assert bad.name == "bad"
     assert told in bad.error
     assert "Traceback" in bad.traceback
-    assert not [name for name in set(sys.modules) - modules if "bad" in name]
+    assert not [name for name in set(sys.modules) - modules if "_bad_" in name]
 
 
 def test_a_failed_registration_leaves_nothing_behind(tmp_path, targets):
