@@ -190,13 +190,13 @@ class FakeService:
             raise NotFound("There is no such job.")
         return self._views[job_id]
 
-    def interrupt(self, job_id=None):
+    def interrupt(self, job_id=None, client=None):
         return self._wish(job_id, "interrupt")
 
-    def skip(self, job_id=None):
+    def skip(self, job_id=None, client=None):
         return self._wish(job_id, "skip")
 
-    def stop_after(self, job_id=None):
+    def stop_after(self, job_id=None, client=None):
         self._set(job_id, stopping=True)
         return self._wish(job_id, "stop_after")
 

@@ -102,6 +102,16 @@ def test_an_interrupt_of_another_job_leaves_the_running_one_alone(shared):
     assert shared.wait(job, 10).state == "done"
 
 
+def test_who_names_a_client_ends_that_clients_jobs_only(shared):
+    mine, other = shared.submit(request(steps=100), client="ann"), shared.submit(request(), client="ann")
+    until(lambda: shared.job(mine).step > 2)
+    for act in (shared.interrupt, shared.skip, shared.stop_after):
+        assert not act(mine, "bob") and not act(None, "bob") and not act(other, "bob") and not act("nobody", "bob")
+    assert shared.job(mine).state == "running" and shared.job(other).state == "waiting"
+    assert shared.interrupt(other, "ann") and shared.job(other).state == "cancelled"
+    assert shared.interrupt(None, "ann") and shared.wait(mine, 5).state == "cancelled"
+
+
 def test_an_interrupt_between_taking_and_starting_is_not_lost(shared):
     for _ in range(10):
         job = shared.submit(request(steps=100))

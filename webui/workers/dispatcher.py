@@ -88,11 +88,13 @@ class Dispatcher:
         with contextlib.suppress(OSError):
             self._ring.send_bytes(b"!")
 
-    def wish(self, kind: str, mark: str, job_id: str | None) -> bool:
-        """Pass a wish (interrupt, skip, stop_after) on to the running job; False when it is not this one."""
+    def wish(self, kind: str, mark: str, job_id: str | None, client: str | None = None) -> bool:
+        """Pass a wish (interrupt, skip, stop_after) on to the running job; False when it is not this one.
+
+        `client`: it must be a job of this client's."""
         with self._changes.lock:
             running = self.running
-            if running is None or job_id not in (None, running.job.id):
+            if running is None or job_id not in (None, running.job.id) or client not in (None, running.job.client):
                 return False
             setattr(running, mark, True)
             with contextlib.suppress(WorkerLost):  # it is dead already: the job ends by that

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from webui.engine.catalogue import Catalogue, CheckpointFile
-from webui.errors import InvalidRequest, WorkerLost
+from webui.errors import InvalidRequest, NotFound, WorkerLost
 from webui.library.history import History
 from webui.paths import Paths
 from webui.request import GenerationRequest, check
@@ -163,20 +163,34 @@ class JobService:
             running = self._dispatcher.running
             return running.view() if running is not None else None
 
-    def interrupt(self, job_id: str | None = None) -> bool:
-        """End a job within one step, or take it out of the queue; None means the running one. False: nothing to do."""
-        if job_id is not None and self._queue.cancel_waiting(job_id):
-            self._changes.announce(job_id)
-            return True
-        return self._dispatcher.wish("interrupt", "interrupted", job_id)
+    def interrupt(self, job_id: str | None = None, client: str | None = None) -> bool:
+        """End a job within one step, or take it out of the queue. False: there is nothing to do.
 
-    def skip(self, job_id: str | None = None) -> bool:
+        Here and in `skip` and `stop_after`: `job_id` None means the running job, `client` None an administrator, who
+        may end any job. With a client only that client's own jobs are touched: another's counts as not there.
+        """
+        with self._changes.lock:
+            if job_id is not None and self._may(job_id, client) and self._queue.cancel_waiting(job_id):
+                self._changes.announce(job_id)
+                return True
+            return self._dispatcher.wish("interrupt", "interrupted", job_id, client)
+
+    def skip(self, job_id: str | None = None, client: str | None = None) -> bool:
         """Leave the batch that is being made and go on with the next one."""
-        return self._dispatcher.wish("skip", "skipped", job_id)
+        return self._dispatcher.wish("skip", "skipped", job_id, client)
 
-    def stop_after(self, job_id: str | None = None) -> bool:
+    def stop_after(self, job_id: str | None = None, client: str | None = None) -> bool:
         """End the job when the batch that is being made is finished."""
-        return self._dispatcher.wish("stop_after", "stopping", job_id)
+        return self._dispatcher.wish("stop_after", "stopping", job_id, client)
+
+    def _may(self, job_id: str, client: str | None) -> bool:
+        """Whether a job is the client's own; an administrator (None) may touch any."""
+        if client is None:
+            return True
+        try:
+            return self._queue.get(job_id).client == client
+        except NotFound:
+            return False
 
     def wait(self, job_id: str, timeout: float | None = None) -> JobView:
         """Block until the job is over, at most `timeout` seconds; `view.over` says whether it is."""
