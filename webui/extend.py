@@ -40,6 +40,7 @@ __all__ = [
     "InvalidRequest",
     "JobHooks",
     "Made",
+    "NamedFile",
     "Option",
     "PictureInfo",
     "Predictor",
@@ -90,6 +91,7 @@ class Option:
     choices: tuple[str, ...] = ()
     infotext: str = ""
     help: str = ""
+    pictures: bool = False  # of scripts: files that were sent; the value is a line "blob:… name" for each
 
     def __post_init__(self) -> None:
         if not self.key.isidentifier():
@@ -104,7 +106,9 @@ class Option:
 
     @property
     def control(self) -> str:
-        """What the page shows: "checkbox", "menu", "slider", "number" or "text"."""
+        """What the page shows: "checkbox", "menu", "slider", "number", "pictures" or "text"."""
+        if self.pictures:
+            return "pictures"
         if isinstance(self.default, bool):
             return "checkbox"
         if self.choices:
@@ -281,6 +285,14 @@ class Extension(_Checked):
 
 
 @dataclass(frozen=True)
+class NamedFile:
+    """A picture to work on: what its owner calls it, and where it lies."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
 class Cell:
     """One job of a script's many. `labels` name it, one for each direction of the sheet that it stands in.
 
@@ -323,7 +335,8 @@ class Script:
     """Many jobs from one request. `options` stand in the order in which A1111's API takes a script's arguments.
 
     `plan(request, arguments, draw)` says which cells there are, in milliseconds and without torch; seeds that it wants
-    come from `draw()`. `assemble(made, arguments)` lays their pictures out, in the order of the cells.
+    come from `draw()`; an option of pictures is a tuple of `NamedFile` there. `assemble(made, arguments)` lays their
+    pictures out, in the order of the cells.
     """
 
     options: tuple[Option, ...]
@@ -331,6 +344,7 @@ class Script:
     assemble: Callable[[Sequence[Made], Mapping[str, Any]], Sequence[Sheet]] | None = None
     tabs: tuple[str, ...] = ("txt2img", "img2img")  # where it is offered; inpainting counts as img2img
     own_pictures: bool = False  # its cells bring the pictures to start from: the request needs none
+    local: bool = False  # it reads folders of the machine that the program runs on
 
 
 SCRIPTS: Registry[Script] = Registry("script")  # those of this program are in webui/scripts

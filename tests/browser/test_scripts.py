@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
+
+from PIL import Image
 
 from tests.browser.test_generating import PROMPT, set_number, wait_text
 
@@ -67,3 +70,29 @@ def test_what_is_wrong_with_a_script_stands_below_it_and_stops_it(
     page.click("#em-generate")
     wait_text(page, "Done")
     assert last_request()["prompt"] == "no script any more"
+
+
+def test_a_batch_of_files_is_sent_and_made_picture_by_picture(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.click("#em-tab-img2img-button")
+    page.wait_for_selector('body[data-tab="img2img"]')
+    open_fold(page)
+    page.select_option("#em-script-name", "Batch from files")
+    files = [
+        {"name": f"{colour}.png", "mimeType": "image/png", "buffer": png(colour)} for colour in ("red", "green", "blue")
+    ]
+    page.set_input_files("[data-argument=files] input[type=file]", files)
+    wait_cost(page, "Pictures: 3")
+    assert "red.png, green.png, blue.png" in page.inner_text("[data-argument=files]")
+    page.click("#em-generate")
+    wait_text(page, "Done")
+    assert page.locator("#em-strip .em-tile").count() == 3
+    page.click("[data-argument=files] .em-link")
+    wait_cost(page, "No picture was chosen")
+
+
+def png(colour: str) -> bytes:
+    """A small picture of one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), colour).save(buffer, "PNG")
+    return buffer.getvalue()

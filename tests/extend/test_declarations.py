@@ -23,6 +23,7 @@ PUBLIC = [
     "InvalidRequest",
     "JobHooks",
     "Made",
+    "NamedFile",
     "Option",
     "PictureInfo",
     "Predictor",

@@ -12,13 +12,14 @@ import pytest
 from PIL import Image
 
 from webui import scripts
-from webui.errors import FileError, InvalidRequest
+from webui.errors import EmulsionError, FileError, InvalidRequest
 from webui.extend import Cell
 from webui.imaging.metadata import save_picture
 from webui.request import GenerationRequest, Pass, replace
-from webui.scripts import arguments_of, from_positions
+from webui.scripts import arguments_of, from_positions, planned
 from webui.scripts.loopback import strength_at
 from webui.scripts.work import cost, names, work_order
+from webui.workers.blobs import Blobs
 
 PICTURE = (Pass(source="image", image="aGk=", steps=10, denoising_strength=0.8),)
 
@@ -297,3 +298,46 @@ def test_masks_belong_to_pictures_by_name(folder: Path, tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(FileError):
         cells_of("Batch from a folder", GenerationRequest(passes=PICTURE), folder=name and str(tmp_path / name))
+
+
+# Batch from files ------------------------------------------------------------------------------------------------
+
+
+def sent(folder: Path, *names: str) -> str:
+    """Pictures of a folder as a page sends them: kept, and named in lines."""
+    kept = Blobs(folder / "kept")
+    return "\n".join(f"{kept.put((folder / name).read_bytes())} {name}" for name in names)
+
+
+def cells_of_files(folder: Path, request: GenerationRequest, **given: Any) -> list[Cell]:
+    """The cells of pictures that were sent."""
+    arguments = arguments_of("Batch from files", given)
+    return planned("Batch from files", request, arguments, lambda: 100, Blobs(folder / "kept").path)
+
+
+def test_pictures_that_were_sent_are_cells_in_their_order_with_their_own_settings(folder: Path) -> None:
+    request = GenerationRequest(prompt="in oil", seed=1, passes=PICTURE)
+    files = sent(folder, "b.png", "a.jpg")
+    told, plain = cells_of_files(folder, request, files=files, use_infotext=True, own_size=True)
+    assert (told.labels, plain.labels) == (("b.png",), ("a.jpg",))
+    assert isinstance(told.start, Path) and told.start.read_bytes() == (folder / "b.png").read_bytes()
+    assert (told.request.prompt, told.request.seed, told.request.passes[0].width) == ("in oil a dog", 42, 72)
+    assert (plain.request.prompt, plain.request.seed, plain.request.passes[0].width) == ("in oil", 1, 64)
+
+
+def test_masks_that_were_sent_belong_to_pictures_by_name(folder: Path) -> None:
+    save_picture(Image.new("L", (8, 8)), folder / "a.png")
+    files, request = sent(folder, "a.jpg", "b.png"), GenerationRequest(seed=1, passes=PICTURE)
+    one_for_all = cells_of_files(folder, request, files=files, mask_files=sent(folder, "a.png"))
+    assert one_for_all[0].mask == one_for_all[1].mask is not None
+    masks = sent(folder, "a.png", "b.png")
+    assert len({cell.mask for cell in cells_of_files(folder, request, files=files, mask_files=masks)}) == 2
+    save_picture(Image.new("L", (8, 8)), folder / "c.png")
+    with pytest.raises(FileError, match=r"no mask for b\.png"):
+        cells_of_files(folder, request, files=files, mask_files=sent(folder, "a.png", "c.png"))
+
+
+@pytest.mark.parametrize("files", ["", "blob:" + "0" * 64 + " gone.png", "/etc/passwd x", "blob:../../secret x"])
+def test_pictures_that_were_not_sent_are_refused(folder: Path, files: str) -> None:
+    with pytest.raises(EmulsionError):
+        cells_of_files(folder, GenerationRequest(seed=1, passes=PICTURE), files=files)

@@ -20,7 +20,7 @@ from webui.errors import NotFound, UnknownModel
 from webui.families.base import Defaults
 from webui.infotext import request_to_infotext
 from webui.request import GenerationRequest, check, from_dict
-from webui.scripts import SCRIPTS, Made
+from webui.scripts import SCRIPTS, Made, planned
 from webui.text.style_files import StyleFiles
 from webui.text.styles import Style
 from webui.workers.blobs import Blobs
@@ -154,7 +154,8 @@ class FakeService:
     def _script(self, job_id, values):
         """The cells one after the other, then the sheets; as the task does, without an engine."""
         script = SCRIPTS[values["script"]]
-        cells = list(script.plan(from_dict(values["request"]), values["arguments"], lambda: 77))
+        request = from_dict(values["request"])
+        cells = planned(values["script"], request, values["arguments"], lambda: 77, self.blobs.path)
         self._set(job_id, state="running", started=time.time(), batches=len(cells))
         made = []
         for number, cell in enumerate(cells):

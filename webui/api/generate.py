@@ -112,7 +112,7 @@ def script_values(name: str, arguments: list[Any], request: GenerationRequest, t
     found = next((title for title in titles(tab) if title.casefold() == name.strip().casefold()), None)
     if found is None:
         raise HTTPException(422, f"Script '{name}' not found")
-    if SCRIPTS[found].own_pictures and not here:
+    if SCRIPTS[found].local and not here:
         raise InvalidRequest(f"{found} reads folders of the machine that the program runs on.", "Use it there.")
     given = from_positions(found, arguments, tab)
     return {"script": found, "arguments": given, "request": dataclasses.asdict(request)}

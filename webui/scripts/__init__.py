@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from webui.errors import InvalidRequest
-from webui.extend import SCRIPTS, Cell, Draw, Made, Option, Script, Sheet, option_values
+from webui.extend import SCRIPTS, Cell, Draw, Made, NamedFile, Option, Script, Sheet, option_values
+from webui.request import GenerationRequest
 
 # isort: off
 # the order of these imports is the order in which scripts are shown
-from webui.scripts import xyz, matrix, lines, loopback, folder  # noqa: F401
+from webui.scripts import xyz, matrix, lines, loopback, batch  # noqa: F401
 
 # isort: on
-from webui.scripts.folder import ONE_PIXEL, with_place_for_pictures
+from webui.scripts.batch import MOST_FILES, ONE_PIXEL, with_place_for_pictures
 
 __all__ = [
     "ONE_PIXEL",
@@ -25,6 +27,7 @@ __all__ = [
     "Sheet",
     "arguments_of",
     "from_positions",
+    "planned",
     "tab_of",
     "with_place_for_pictures",
 ]
@@ -40,6 +43,18 @@ def arguments_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return option_values(shown, script.options, {key: _in_kind(known.get(key), value) for key, value in given.items()})
 
 
+def planned(
+    name: str, request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw, find: Callable[[str], Path]
+) -> list[Cell]:
+    """The cells of a script. `find("blob:…")` is the file of a picture that was sent.
+
+    Raises what the script's plan and `find` raise, and InvalidRequest for more pictures than MOST_FILES.
+    """
+    script = SCRIPTS[name]
+    sent = {option.key: _sent(option, arguments[option.key], find) for option in script.options if option.pictures}
+    return list(script.plan(request, {**arguments, **sent}, draw))
+
+
 def from_positions(name: str, arguments: Sequence[Any], tab: str) -> dict[str, Any]:
     """The arguments of a script as A1111's API gives them: by position; what is missing has its default."""
     script = SCRIPTS[name]
@@ -48,6 +63,14 @@ def from_positions(name: str, arguments: Sequence[Any], tab: str) -> dict[str, A
     if script is xyz.SCRIPT:
         return arguments_of(name, xyz.from_positions(arguments, tab))
     return arguments_of(name, {option.key: value for option, value in zip(script.options, arguments, strict=False)})
+
+
+def _sent(option: Option, text: str, find: Callable[[str], Path]) -> tuple[NamedFile, ...]:
+    """The files of an option of pictures; each line is "blob:…" and what its owner calls it."""
+    pictures = [line.strip().partition(" ") for line in text.splitlines() if line.strip()]
+    if len(pictures) > MOST_FILES:
+        raise InvalidRequest(f"{option.label}: {len(pictures)} pictures.", f"At most {MOST_FILES} are taken.")
+    return tuple(NamedFile(name or f"{number}", find(blob)) for number, (blob, _, name) in enumerate(pictures, 1))
 
 
 def tab_of(mode: str) -> str:

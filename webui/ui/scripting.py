@@ -11,7 +11,7 @@ from typing import Any
 from webui.errors import InvalidRequest
 from webui.extend import SCRIPTS, Cell
 from webui.request import LATENT_UPSCALERS, GenerationRequest
-from webui.scripts import ONE_PIXEL, arguments_of, tab_of
+from webui.scripts import ONE_PIXEL, arguments_of, planned, tab_of
 from webui.scripts.work import cost, names, plain_cost, work
 from webui.ui.fields import NAMES, PICTURE_MODES, default_values, request_from_values
 from webui.workers.service import JobService
@@ -36,7 +36,7 @@ def submit_script(service: JobService, values: Sequence[Any], client: str, scrip
 
 def refuse_elsewhere(name: str, here: bool) -> None:
     """Raise InvalidRequest where somebody at another machine wants a script that reads folders of this one."""
-    if SCRIPTS[name].own_pictures and not here:
+    if SCRIPTS[name].local and not here:
         raise InvalidRequest(
             f"{SCRIPTS.find(name).name} reads folders of the machine that the program runs on.",
             "Only a browser on that machine may use it.",
@@ -49,7 +49,7 @@ def counted(service: JobService, name: str, values: Mapping[str, Any], limit: in
     if not isinstance(arguments, dict) or not isinstance(fields, dict):
         raise InvalidRequest("arguments or fields is no object.")
     request = page_request(default_values() | {key: value for key, value in fields.items() if key in NAMES})
-    cells = list(SCRIPTS[name].plan(request, arguments_of(name, arguments), lambda: 0))
+    cells = planned(name, request, arguments_of(name, arguments), lambda: 0, service.blobs.path)
     _check_names(service, cells)
     return plain_cost(cost(cells), seconds_per_work(service), limit)
 

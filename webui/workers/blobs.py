@@ -19,6 +19,7 @@ from typing import Any
 
 from webui.errors import NotFound
 
+FOLDER = "pictures"  # in the data folder
 PICTURE_KEYS = ("image", "images", "mask")  # under these names requests and tasks carry pictures
 NAME = re.compile(r"blob:([0-9a-f]{64})")
 DATA_URL = re.compile(r"data:[\w/+.-]+;base64,", re.ASCII)
@@ -47,13 +48,17 @@ class Blobs:
 
     def get(self, name: str) -> bytes:
         """The bytes of a name. Raises NotFound for one that is no longer kept."""
-        match = NAME.fullmatch(name)
         try:
-            return (self.folder / match[1]).read_bytes() if match else b""
+            return self.path(name).read_bytes()
         except OSError:
-            raise NotFound(
-                "A picture of this job is no longer kept.", remedy="Choose the picture again and send the job anew."
-            ) from None
+            raise _gone() from None
+
+    def path(self, name: str) -> Path:
+        """The file of a name. Raises NotFound for one that is no longer kept, or is no name."""
+        match = NAME.fullmatch(name)
+        if match is None or not (path := self.folder / match[1]).is_file():
+            raise _gone()
+        return path
 
     def prune(self) -> None:
         """Remove what is too old, and the oldest beyond a size."""
@@ -83,6 +88,10 @@ class Blobs:
 
     def _restore(self, text: str) -> str:
         return base64.b64encode(self.get(text)).decode() if NAME.fullmatch(text) else text
+
+
+def _gone() -> NotFound:
+    return NotFound("A picture of this job is no longer kept.", "", "Choose the picture again and send the job anew.")
 
 
 def _changed(values: Any, change: Callable[[str], str], picture: bool = False) -> Any:

@@ -14,6 +14,7 @@ from webui.library.history import History
 from webui.paths import Paths
 from webui.request import GenerationRequest, check
 from webui.upscalers.names import names
+from webui.workers import blobs
 from webui.workers.blobs import Blobs
 from webui.workers.changes import Changes
 from webui.workers.dispatcher import Dispatcher
@@ -49,7 +50,7 @@ class JobService:
         self._queue = JobQueue(path, limit)
         self._changes = Changes()
         self.scratch = Scratch(folder / "unsaved" / path.stem)
-        self.blobs = Blobs(folder / "pictures")
+        self.blobs = Blobs(folder / blobs.FOLDER)
         self.blobs.prune()
         names_file = folder / "names.json"
         self._dispatcher = Dispatcher(

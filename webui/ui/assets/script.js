@@ -7,6 +7,7 @@
   const { make } = emulsion.elements;
   const KEY = "emulsion.script";
   const TALL = ["lines"]; // arguments that are long texts
+  const MOST_SHOWN = 5; // names of chosen pictures
   const LETTERS = ["x", "y", "z"];
   // The first one switches the others: what is read from pictures themselves.
   const OWN = ["use_infotext", "prompt", "negative_prompt", "seed", "guidance_scale", "sampler", "steps", "checkpoint"];
@@ -123,6 +124,7 @@
   }
 
   function field(each) {
+    if (each.control === "pictures") return pictures(each);
     const control = controlOf(each);
     control.dataset.argument = each.key;
     const wide = each.control === "text";
@@ -168,6 +170,66 @@
       file.value = "";
     };
     return make("span", {}, open, file);
+  }
+
+  // Pictures from this computer: they are sent at once, and the argument holds a line "blob:… name" for each.
+  function pictures(each) {
+    const lines = () => valueOf(each.key).split("\n").filter(Boolean);
+    const file = make("input", { type: "file", accept: "image/*", multiple: true, hidden: true });
+    const open = make("button", { type: "button", className: "em-button", i18n: "script.choose_pictures" });
+    const clear = make("button", { type: "button", className: "em-link", i18n: "script.clear_pictures" });
+    const said = make("span", { className: "em-script-sent", role: "status" });
+    const box = make(
+      "div",
+      { className: "em-script-drop em-wide", title: helpOf(each), data: { argument: each.key } },
+      make("span", { className: "em-script-label", textContent: labelOf(each) }),
+      make("div", {}, open, clear, file),
+      said,
+    );
+
+    function show() {
+      const names = lines().map((line) => line.slice(line.indexOf(" ") + 1));
+      const shown = names.slice(0, MOST_SHOWN).join(", ") + (names.length > MOST_SHOWN ? " …" : "");
+      said.textContent = names.length ? `${t("script.pictures", { count: names.length })}: ${shown}` : helpOf(each);
+      clear.hidden = !names.length;
+    }
+
+    async function take(chosen) {
+      const images = [...chosen].filter((one) => one.type.startsWith("image/"));
+      const found = lines();
+      open.disabled = true;
+      try {
+        for (const [index, image] of images.entries()) {
+          said.textContent = t("script.sending", { done: index + 1, all: images.length });
+          const headers = { "Content-Type": "application/octet-stream" };
+          const { id } = await ask("uploads", { method: "POST", headers, body: image });
+          found.push(`${id} ${image.name.replace(/[\r\n]/g, " ")}`);
+        }
+      } catch (error) {
+        emulsion.complain(error);
+      }
+      open.disabled = false;
+      put(each.key, found.join("\n"));
+      show();
+    }
+
+    open.onclick = () => file.click();
+    clear.onclick = () => {
+      put(each.key, "");
+      show();
+    };
+    file.onchange = async () => {
+      await take(file.files);
+      file.value = "";
+    };
+    box.ondragover = (event) => event.preventDefault();
+    box.ondrop = (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      take(event.dataTransfer.files);
+    };
+    show();
+    return box;
   }
 
   function put(key, wanted) {

@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,8 +20,10 @@ from webui.extend import Cell, Made, Sheet
 from webui.infotext import write_infotext
 from webui.request import SEED_MAXIMUM, GenerationRequest, from_dict, replace
 from webui.request import check as check_request
-from webui.scripts import SCRIPTS, arguments_of
+from webui.scripts import SCRIPTS, arguments_of, planned
 from webui.scripts.work import Cost, cost, names, pictures, work, work_order
+from webui.workers import blobs
+from webui.workers.blobs import Blobs
 from webui.workers.kept import Kept
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ def check(values: Mapping[str, Any]) -> dict[str, Any]:
     arguments = arguments_of(name, given)
     request = check_request(from_dict(values.get("request", {})))
     script = SCRIPTS.find(name)
-    if not script.value.own_pictures:  # those look into folders, which takes a while
+    if not script.value.own_pictures:  # those look into files, which takes a while
         script.value.plan(request, arguments, lambda: 0)
     return {"script": script.name, "arguments": arguments, "request": dataclasses.asdict(request)}
 
@@ -80,7 +83,9 @@ class _Run:
         self.save = request.save
         self.kept = Kept(job.session.settings.paths.data / FOLDER, _key(values, request, job.session))
         seeds = self.kept.draw()
-        self.cells = list(self.script.plan(request, self.arguments, lambda: seeds.randrange(SEED_MAXIMUM)))
+        sent = Blobs(job.session.settings.paths.data / blobs.FOLDER)
+        draw = partial(seeds.randrange, SEED_MAXIMUM)
+        self.cells = planned(values["script"], request, self.arguments, draw, sent.path)
         limited(cost(self.cells), job.session.settings["script_limit"])
         _check_names(self.cells, job.session)
         self.order = work_order(self.cells)

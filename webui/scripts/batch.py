@@ -1,28 +1,39 @@
-"""Batch from a folder: every picture of a folder through img2img, with what its own infotext says, as far as wanted."""
+"""Batches: many pictures through img2img, each with what its own infotext says, as far as wanted.
+
+One script takes files that were sent from a browser, the other one folders of the machine that the program runs on.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from webui.errors import EmulsionError, FileError, InvalidRequest
 from webui.exchange import read_picture
-from webui.extend import SCRIPTS, Cell, Draw, Option, Script
+from webui.extend import SCRIPTS, Cell, Draw, NamedFile, Option, Script
 from webui.imaging.files import open_picture
 from webui.request import GenerationRequest, replace
 
-TITLE = "Batch from a folder"
+FILES_TITLE, FOLDER_TITLE = "Batch from files", "Batch from a folder"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif")
 MOST_FILES = 10_000
 USUAL_STRENGTH = 0.75  # of denoising, where nothing is said
 # Stands for a picture that a request must have and that the script's own pictures replace: one white pixel.
 ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
 
-OPTIONS = (
+FROM_FILES = (
+    Option("files", "Pictures", "", pictures=True, help="Taken in the order in which they are listed."),
+    Option(
+        "mask_files", "Masks", "", pictures=True, help="Of the same names, for inpainting; or one for all pictures."
+    ),
+)
+FROM_FOLDERS = (
     Option("folder", "Input folder", "", help="A folder of this machine; its pictures are taken in order of name."),
     Option("masks", "Mask folder", "", help="Masks of the same names for inpainting; or one mask for all pictures."),
+)
+ABOUT_EACH = (
     Option("own_size", "Use each picture's own size", False),
     Option(
         "use_infotext", "Use the pictures' own settings", False, help="Those chosen below, where a picture says them."
@@ -34,7 +45,9 @@ OPTIONS = (
     Option("sampler", "Sampler", True),
     Option("steps", "Steps", True),
     Option("checkpoint", "Checkpoint", False),
-    Option("infotext_folder", "Folder of the settings", "", help="Pictures of the same names to read settings from."),
+)
+SETTINGS_FOLDER = Option(
+    "infotext_folder", "Folder of the settings", "", help="Pictures of the same names to read settings from."
 )
 
 Take: TypeAlias = Callable[[GenerationRequest, GenerationRequest], GenerationRequest]  # the job's, the picture's
@@ -74,24 +87,42 @@ TAKEN: Mapping[str, Take] = {
 }
 
 
-def plan(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -> list[Cell]:
-    """One cell a picture. Raises FileError for a folder that is not there or empty."""
-    if request.passes[0].source != "image":
-        raise InvalidRequest("A batch from a folder is made in img2img.", "", "Choose that tab.")
+def plan_files(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -> list[Cell]:
+    """One cell a picture that was sent. Raises InvalidRequest where there is none."""
+    files, masks = arguments["files"], arguments["mask_files"]
+    if not files:
+        raise InvalidRequest("No picture was chosen.", "At least one was wanted.", "Choose files below.")
+    return _plan(request, arguments, draw, list(files), list(masks))
+
+
+def plan_folder(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -> list[Cell]:
+    """One cell a picture of the folder. Raises FileError for a folder that is not there or empty."""
     files = pictures_in(arguments["folder"])
-    masks = {file.stem: file for file in pictures_in(arguments["masks"])} if arguments["masks"] else {}
+    return _plan(request, arguments, draw, files, pictures_in(arguments["masks"]) if arguments["masks"] else [])
+
+
+def _plan(
+    request: GenerationRequest,
+    arguments: Mapping[str, Any],
+    draw: Draw,
+    files: Sequence[NamedFile],
+    masks: Sequence[NamedFile],
+) -> list[Cell]:
+    if request.passes[0].source != "image":
+        raise InvalidRequest("A batch of pictures is made in img2img.", "", "Choose that tab.")
+    by_name = {Path(mask.name).stem: mask.path for mask in masks}
     seed = draw() if request.seed < 0 else request.seed
     cells = []
     for number, file in enumerate(files):
         made = replace(request, seed=seed)
         if arguments["own_size"]:
-            made = _sized(made, file)
+            made = _sized(made, file.path)
         if arguments["use_infotext"]:
             made = _with_settings(made, file, arguments)
-        mask = masks.get(file.stem) or (next(iter(masks.values())) if len(masks) == 1 else None)
+        mask = masks[0].path if len(masks) == 1 else by_name.get(Path(file.name).stem)
         if masks and mask is None:
-            raise FileError(f"The mask folder has no mask for {file.name}.", "One of the same name was wanted.")
-        cells.append(Cell(made, (file.name,), (0, number, 0), start=file, mask=mask))
+            raise FileError(f"There is no mask for {file.name}.", "One of the same name was wanted, or one for all.")
+        cells.append(Cell(made, (file.name,), (0, number, 0), start=file.path, mask=mask))
     return cells
 
 
@@ -104,7 +135,7 @@ def with_place_for_pictures(request: GenerationRequest) -> GenerationRequest:
     return replace(request, passes=(changed, *others))
 
 
-def pictures_in(name: str) -> list[Path]:
+def pictures_in(name: str) -> list[NamedFile]:
     """The picture files of a folder, by name. Raises FileError where there are none."""
     folder = Path(name).expanduser()
     if not name or not folder.is_dir():
@@ -114,7 +145,7 @@ def pictures_in(name: str) -> list[Path]:
         raise FileError(f"The folder {name} holds no pictures.", f"Wanted: {', '.join(SUFFIXES)}.")
     if len(files) > MOST_FILES:
         raise FileError(f"The folder {name} holds {len(files)} pictures.", f"At most {MOST_FILES} are taken.")
-    return files
+    return [NamedFile(file.name, file) for file in files]
 
 
 def _sized(request: GenerationRequest, file: Path) -> GenerationRequest:
@@ -126,11 +157,11 @@ def _sized(request: GenerationRequest, file: Path) -> GenerationRequest:
     return replace(request, passes=(dataclasses.replace(first, width=width, height=height), *others))
 
 
-def _with_settings(request: GenerationRequest, file: Path, arguments: Mapping[str, Any]) -> GenerationRequest:
-    source = file
-    if arguments["infotext_folder"]:
-        folder = Path(arguments["infotext_folder"]).expanduser()
-        source = next((one for one in sorted(folder.glob(f"{file.stem}.*")) if one.suffix.lower() in SUFFIXES), file)
+def _with_settings(request: GenerationRequest, file: NamedFile, arguments: Mapping[str, Any]) -> GenerationRequest:
+    source = file.path
+    if arguments.get("infotext_folder"):
+        folder, stem = Path(arguments["infotext_folder"]).expanduser(), Path(file.name).stem
+        source = next((one for one in sorted(folder.glob(f"{stem}.*")) if one.suffix.lower() in SUFFIXES), source)
     try:
         said = read_picture(source).request
     except EmulsionError:
@@ -143,4 +174,7 @@ def _with_settings(request: GenerationRequest, file: Path, arguments: Mapping[st
     return request
 
 
-SCRIPTS.register(TITLE)(Script(OPTIONS, plan, tabs=("img2img",), own_pictures=True))
+SCRIPTS.register(FILES_TITLE)(Script((*FROM_FILES, *ABOUT_EACH), plan_files, tabs=("img2img",), own_pictures=True))
+SCRIPTS.register(FOLDER_TITLE)(
+    Script((*FROM_FOLDERS, *ABOUT_EACH, SETTINGS_FOLDER), plan_folder, tabs=("img2img",), own_pictures=True, local=True)
+)
