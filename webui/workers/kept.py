@@ -14,26 +14,29 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from webui.errors import FileError
 from webui.settings import write_atomically
+from webui.workers.locks import hold
 
 KEEP_SECONDS = 7 * 86400.0
 KEEP_JOBS = 20
+MOST_AT_ONCE = 64  # workers with equal jobs
 _FACTS = "facts.json"
 
 
 class Kept:
     """The finished cells of one job. `key` is plain data that says what it was asked for; equal keys share cells.
 
-    `number` is random, and the same each time that the job is taken up again: seeds are drawn from it.
-    Raises FileError when the folder cannot be written.
+    `number` is random, and the same each time that the job is taken up again: seeds are drawn from it. Where two
+    workers run equal jobs at once, each has cells of its own. Raises FileError when the
+    folder cannot be written.
     """
 
     def __init__(self, folder: Path, key: Mapping[str, Any]):
         digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode("utf-8", "replace")).hexdigest()
-        self.folder = folder / digest[:32]
+        self.folder, self._lock = _own_folder(folder, digest[:32])
         try:
             self.number = int(json.loads((self.folder / _FACTS).read_text("utf-8"))["number"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -70,11 +73,27 @@ class Kept:
         """The job is complete."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def close(self) -> None:
+        """Let others use the folder: the job was complete, or is to be taken up again."""
+        self._lock.close()
+
     def _write(self, name: str, value: Any) -> None:
         try:
             write_atomically(self.folder / name, json.dumps(value).encode())
         except OSError as error:
             raise FileError(f"{self.folder / name} cannot be written: {error.strerror}.") from None
+
+
+def _own_folder(folder: Path, name: str) -> tuple[Path, IO[bytes]]:
+    """The first folder of this name that no other worker uses, and what holds it as long as it is open."""
+    try:
+        for number in range(1, MOST_AT_ONCE + 1):
+            own = folder / (name if number == 1 else f"{name}-{number}")
+            if (lock := hold(own / "lock")) is not None:
+                return own, lock
+    except OSError as error:
+        raise FileError(f"{folder} cannot be written: {error.strerror}.") from None
+    raise FileError(f"{MOST_AT_ONCE} equal jobs run at once.", remedy="Try again when some of them are done.")
 
 
 def _copy(source: Path, target: Path) -> None:

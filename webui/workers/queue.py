@@ -1,24 +1,34 @@
-"""The job queue: one SQLite file under the page, HTTP and the command line, kept over restarts."""
+"""The job queue: one SQLite file under the page, HTTP and the command line, kept over restarts.
+
+Whose turn it is. Clients take turns: a job is given a round when it arrives, the one that is being served or the one
+after its client's last job, and within a round the clients keep their seats. So between two jobs of a client each other
+client gets at most one, however many it sent, and somebody new waits for at most one job of each (fair queueing with
+jobs of equal size: Nagle 1987; Demers, Keshav, Shenker 1989). Jobs of a higher priority take their turns among
+themselves and go before the others, but while others wait every third job is one of theirs.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from webui.errors import FileError, NotFound, QueueFull
+from webui.workers.locks import hold
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
 FINISHED = (DONE, FAILED, CANCELLED)
 INTERRUPTED_BY_RESTART = "The job was interrupted by a restart. Start it again."
 HISTORY_LENGTH = 2000  # finished jobs that are remembered
+FIRST = 1  # priority of jobs that somebody before this very machine sends with the page
+FIRST_IN_A_ROW = 2  # jobs of a priority above 0 before one of the others has its turn
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -39,9 +49,15 @@ CREATE TABLE IF NOT EXISTS jobs (
     outcome TEXT NOT NULL DEFAULT '{}',
     created REAL NOT NULL,
     started REAL,
-    finished REAL
+    finished REAL,
+    round INTEGER NOT NULL DEFAULT 0,
+    seat INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, priority, number);
+"""
+_INDEXES = """
+DROP INDEX IF EXISTS jobs_by_state;
+CREATE INDEX IF NOT EXISTS jobs_in_line ON jobs (state, priority, round, seat, number);
+CREATE INDEX IF NOT EXISTS jobs_of_client ON jobs (client, priority, round);
 """
 _COLUMNS = (
     "number, id, client, tab, attached, priority, request, options, task, state, error, error_type, results, notes, "
@@ -50,8 +66,9 @@ _COLUMNS = (
 _LATER_COLUMNS = (  # those that queues of version 0.1 lack
     "task TEXT NOT NULL DEFAULT 'generate'",
     "outcome TEXT NOT NULL DEFAULT '{}'",
+    "round INTEGER NOT NULL DEFAULT 0",
+    "seat INTEGER NOT NULL DEFAULT 0",
 )
-_ORDER = "priority DESC, number"  # who is next; a share for each client would change this line only
 
 
 @dataclass(frozen=True)
@@ -82,15 +99,16 @@ class Job:
 
 
 class JobQueue:
-    """Jobs in order of priority, then arrival. Every method may be called from any thread.
+    """Jobs in the order that the top of this file tells. Every method may be called from any thread.
 
     Opening marks jobs that a dead process left running as failed, cancels those whose caller is gone with it
-    (`attached`) and keeps the waiting ones. Raises FileError when the folder cannot be written.
+    (`attached`) and keeps the waiting ones in their order. Raises FileError when the folder cannot be written.
     """
 
     def __init__(self, path: Path, limit: int = 100, limit_per_client: int | None = None):
         self.path, self.limit, self.limit_per_client = path, limit, limit_per_client
         self._lock = threading.RLock()
+        self._line: deque[str] | None = None  # the waiting jobs in order; None: to be read anew
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = _open(path)
@@ -99,7 +117,23 @@ class JobQueue:
                 f"The job queue {path} cannot be opened: {error}.",
                 remedy="Choose a folder that can be written with --data-dir.",
             ) from error
+        self._rounds, self._first_in_a_row = self._served()
         self._recover()
+
+    def _served(self) -> tuple[dict[int, int], int]:
+        """The round that is being served, by priority; and how many jobs in a row were of a priority above 0."""
+        ask = self._connection.execute
+        # What waits is never more than a round ahead; that counts where the served jobs are forgotten by now.
+        rounds = dict(ask("SELECT priority, min(round) - 1 FROM jobs WHERE state = ? GROUP BY priority", (WAITING,)))
+        for priority, reached in ask(
+            "SELECT priority, max(round) FROM jobs WHERE started IS NOT NULL GROUP BY priority"
+        ):
+            rounds[priority] = max(reached, rounds.get(priority, 0))
+        last = ask(
+            "SELECT priority FROM jobs WHERE started IS NOT NULL ORDER BY started DESC LIMIT ?", (FIRST_IN_A_ROW,)
+        ).fetchall()
+        before = [index for index, row in enumerate(last) if row[0] <= 0]
+        return rounds, before[0] if before else len(last)
 
     def _recover(self) -> None:
         with self._lock, self._connection as database:
@@ -108,10 +142,9 @@ class JobQueue:
                 "UPDATE jobs SET state = ?, error = ?, finished = ? WHERE state = ?",
                 (FAILED, INTERRUPTED_BY_RESTART, now, RUNNING),
             )
-            database.execute(
-                "UPDATE jobs SET state = ?, error = ?, finished = ? WHERE state = ? AND attached",
-                (CANCELLED, "The program that asked for it is gone.", now, WAITING),
-            )
+            left = database.execute("SELECT id FROM jobs WHERE state = ? AND attached", (WAITING,)).fetchall()
+            for (job_id,) in left:
+                _withdraw(database, job_id, "The program that asked for it is gone.")
             database.execute(
                 f"DELETE FROM jobs WHERE state IN {FINISHED} AND number <= (SELECT max(number) FROM jobs) - ?",
                 (HISTORY_LENGTH,),
@@ -136,12 +169,25 @@ class JobQueue:
         row = (job_id, client, tab, attached, priority, request, plain, task, WAITING, time.time())
         with self._lock, self._connection as database:
             self._check_room(client)
+            self._line = None
             database.execute(
-                "INSERT INTO jobs (id, client, tab, attached, priority, request, options, task, state, created)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
+                "INSERT INTO jobs (id, client, tab, attached, priority, request, options, task, state, created,"
+                " round, seat) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, *self._place(client, priority)),
             )
         return job_id
+
+    def _place(self, client: str, priority: int) -> tuple[int, int]:
+        """Round and seat of a client's new job."""
+        served = self._rounds.get(priority, 0)
+        last = self._connection.execute(
+            "SELECT round, seat FROM jobs WHERE client = ? AND priority = ? ORDER BY round DESC LIMIT 1",
+            (client, priority),
+        ).fetchone()
+        if last is not None and last[0] >= served:  # its turn of this round is had or settled: the next one
+            return last[0] + 1, last[1]
+        behind = self._connection.execute("SELECT coalesce(max(number), 0) + 1 FROM jobs").fetchone()
+        return served, behind[0]
 
     def _check_room(self, client: str) -> None:
         waiting, own = self.count_waiting(), self.count_waiting(client) if client else 0
@@ -153,17 +199,40 @@ class JobQueue:
 
     def take(self) -> Job | None:
         """Mark the next waiting job as running and return it; None when nobody waits."""
-        with self._lock, self._connection as database:
-            row = database.execute(
-                f"UPDATE jobs SET state = ?, started = ? WHERE number = "
-                f"(SELECT number FROM jobs WHERE state = ? ORDER BY {_ORDER} LIMIT 1) RETURNING {_COLUMNS}",
-                (RUNNING, time.time(), WAITING),
-            ).fetchone()
-        return _job(row) if row else None
+        with self._lock:
+            line = self._in_line()
+            if not line:
+                return None
+            with self._connection as database:
+                row = database.execute(
+                    f"UPDATE jobs SET state = ?, started = ? WHERE id = ? RETURNING {_COLUMNS}, round",
+                    (RUNNING, time.time(), line[0]),
+                ).fetchone()
+            line.popleft()
+            job = _job(row[:-1])
+            self._rounds[job.priority] = max(row[-1], self._rounds.get(job.priority, 0))
+            self._first_in_a_row = self._first_in_a_row + 1 if job.priority > 0 else 0
+            return job
+
+    def _in_line(self) -> deque[str]:
+        """Ids of the waiting jobs in the order in which they will be taken if none comes or goes."""
+        if self._line is None:
+            rows = self._connection.execute(
+                "SELECT id, priority > 0 FROM jobs WHERE state = ? ORDER BY priority DESC, round, seat, number",
+                (WAITING,),
+            ).fetchall()
+            first, others = deque(r[0] for r in rows if r[1]), deque(r[0] for r in rows if not r[1])
+            self._line, in_a_row = deque(), self._first_in_a_row
+            while first or others:
+                is_first = bool(first) and (in_a_row < FIRST_IN_A_ROW or not others)
+                self._line.append((first if is_first else others).popleft())
+                in_a_row = in_a_row + 1 if is_first else 0
+        return self._line
 
     def put_back(self, job_id: str) -> None:
         """Let a job that was taken wait again, at its old place."""
         with self._lock, self._connection as database:
+            self._line = None
             database.execute("UPDATE jobs SET state = ?, started = NULL WHERE id = ?", (WAITING, job_id))
 
     def finish(
@@ -189,11 +258,8 @@ class JobQueue:
     def cancel_waiting(self, job_id: str) -> bool:
         """Cancel a job that has not started; False when it is not waiting (any more)."""
         with self._lock, self._connection as database:
-            cursor = database.execute(
-                "UPDATE jobs SET state = ?, error = ?, finished = ? WHERE id = ? AND state = ?",
-                (CANCELLED, "Cancelled while it waited.", time.time(), job_id, WAITING),
-            )
-        return cursor.rowcount > 0
+            self._line = None
+            return _withdraw(database, job_id, "Cancelled while it waited.")
 
     def get(self, job_id: str) -> Job:
         """One job by id. Raises NotFound."""
@@ -215,8 +281,7 @@ class JobQueue:
     def waiting(self) -> list[str]:
         """Ids of the waiting jobs, the next one first."""
         with self._lock:
-            rows = self._connection.execute(f"SELECT id FROM jobs WHERE state = ? ORDER BY {_ORDER}", (WAITING,))
-            return [row[0] for row in rows]
+            return list(self._in_line())
 
     def count_waiting(self, client: str | None = None) -> int:
         """How many jobs wait, of everybody or of one client."""
@@ -255,10 +320,29 @@ def _connect(path: Path) -> sqlite3.Connection:
         for column in _LATER_COLUMNS:
             if column.split()[0] not in known:
                 connection.execute(f"ALTER TABLE jobs ADD COLUMN {column}")
+        connection.executescript(_INDEXES)
     except sqlite3.DatabaseError:
         connection.close()
         raise
     return connection
+
+
+def _withdraw(database: sqlite3.Connection, job_id: str, why: str) -> bool:
+    """Cancel a waiting job, whose place in line the client's next job takes; False when it does not wait."""
+    row = database.execute(
+        "SELECT client, priority, round FROM jobs WHERE id = ? AND state = ?", (job_id, WAITING)
+    ).fetchone()
+    if row is None:
+        return False
+    database.execute(
+        "UPDATE jobs SET round = round - 1 WHERE client = ? AND priority = ? AND round > ? AND state = ?",
+        (*row, WAITING),
+    )
+    database.execute(
+        "UPDATE jobs SET state = ?, error = ?, finished = ?, round = -1 WHERE id = ?",  # it had no turn
+        (CANCELLED, why, time.time(), job_id),
+    )
+    return True
 
 
 def _job(row: tuple[Any, ...]) -> Job:
@@ -277,32 +361,12 @@ def claim(folder: Path, name: str = "queue") -> tuple[Path, IO[bytes]]:
     running jobs for leftovers of a crash. Raises FileError when the folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for number in range(1, 100):
             path = folder / (f"{name}.sqlite" if number == 1 else f"{name}-{number}.sqlite")
-            lock = path.with_suffix(".lock").open("ab")
-            if _locked(lock):
+            if (lock := hold(path.with_suffix(".lock"))) is not None:
                 return path, lock
-            lock.close()
     except OSError as error:
         raise FileError(
             f"The data folder {folder} cannot be written: {error}.", remedy="Choose another with --data-dir."
         ) from error
     raise FileError(f"A hundred programs use the data folder {folder}.", remedy="Choose another with --data-dir.")
-
-
-def _locked(file: IO[bytes]) -> bool:
-    """Lock a file for this process until it is closed or the process ends; False when another one has it."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

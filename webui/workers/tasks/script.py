@@ -7,6 +7,7 @@ an empty place; finished cells are kept until the whole is complete, so the same
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import logging
 import time
@@ -60,7 +61,9 @@ def run(values: Mapping[str, Any], job: TaskJob, make: Make | None = None) -> No
     """Make all cells, then the sheets. Raises what is wrong with the whole; a cell's own failure becomes a note."""
     from webui.workers.generate import make_pictures
 
-    _Run(values, job, make or make_pictures).everything()
+    key = _key(values, from_dict(values["request"]), job.session)
+    with contextlib.closing(Kept(job.session.settings.paths.data / FOLDER, key)) as kept:
+        _Run(values, job, make or make_pictures, kept).everything()
 
 
 def limited(found: Cost, limit: int) -> None:
@@ -76,12 +79,11 @@ def limited(found: Cost, limit: int) -> None:
 class _Run:
     """One run of one script."""
 
-    def __init__(self, values: Mapping[str, Any], job: TaskJob, make: Make):
-        self.job, self.make = job, make
+    def __init__(self, values: Mapping[str, Any], job: TaskJob, make: Make, kept: Kept):
+        self.job, self.make, self.kept = job, make, kept
         self.script, self.arguments = SCRIPTS[values["script"]], dict(values["arguments"])
         request = from_dict(values["request"])
         self.save = request.save
-        self.kept = Kept(job.session.settings.paths.data / FOLDER, _key(values, request, job.session))
         seeds = self.kept.draw()
         sent = Blobs(job.session.settings.paths.data / blobs.FOLDER)
         draw = partial(seeds.randrange, SEED_MAXIMUM)
