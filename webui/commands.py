@@ -17,7 +17,7 @@ from webui.errors import EmulsionError, InvalidRequest
 from webui.infotext import request_to_infotext
 from webui.pass_options import with_pass_options
 from webui.paths import Paths
-from webui.request import GenerationRequest, Pass, check, from_json
+from webui.request import GenerationRequest, check, from_json
 from webui.script_options import run_script
 from webui.settings import SettingsStore
 
@@ -112,24 +112,9 @@ def build_request(
     Without `start`, what is not given is what the checkpoint's family recommends, at its native size."""
     given = {name: getattr(options, name) for name in REQUEST_FIELDS if getattr(options, name) is not None}
     if start is None:
-        step = Pass(
-            width=facts.native_size,
-            height=facts.native_size,
-            steps=facts.defaults.steps,
-            sampler=facts.defaults.sampler,
-            schedule=facts.defaults.schedule,
-        )
-        guidance = dataclasses.replace(
-            step.guidance, scale=facts.defaults.guidance_scale, rescale=facts.defaults.guidance_rescale
-        )
-        start = GenerationRequest(
-            vae=settings["vae"],
-            clip_skip=max(settings["clip_skip"], facts.defaults.clip_skip),
-            noise_source=settings["noise_source"],
-            emphasis=settings["emphasis"],
-            comma_backtrack=settings["comma_backtrack"],
-            passes=(dataclasses.replace(step, guidance=guidance),),
-        )
+        from webui.engine.recommended import recommended
+
+        start = recommended(facts, settings)
     first, *others = start.passes
     changes = {name: getattr(options, name) for name in ("steps", "sampler", "schedule")}
     changes |= {"width": options.width or options.height, "height": options.height or options.width}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import base64
 import dataclasses
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from webui.families.base import ModelFacts
 
 IMAGE_STRENGTH, HIRES_STRENGTH, HIRES_SCALE = 0.75, 0.7, 2.0  # A1111's own
-LARGEST_SHARE = 1.5  # of the native side; larger pictures are made smaller unless a size is given
 PASS_FIELDS = {  # option -> field of an image pass
     "denoise": "denoising_strength",
     "resize_mode": "resize_mode",
@@ -56,7 +54,6 @@ HIRES_FIELDS = {
     "hires_negative": "negative_prompt",
     "hires_checkpoint": "checkpoint",
 }
-FROM_SETTINGS = ("exact_steps", "noise_multiplier", "extra_noise", "match_colours", "background")
 
 
 def add_pass_options(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +135,7 @@ def with_pass_options(
 
 def _from_image(first: Pass, options: argparse.Namespace, facts: ModelFacts, settings: Mapping[str, Any]) -> Pass:
     """An image pass in the size of its picture, or of the checkpoint where that is far smaller."""
+    from webui.engine.recommended import FROM_SETTINGS, fitting
     from webui.imaging.files import load_picture
 
     texts = [_read(file) for file in options.init_image]
@@ -145,7 +143,7 @@ def _from_image(first: Pass, options: argparse.Namespace, facts: ModelFacts, set
     if not options.width and not options.height:
         sides = _outpaint(options.outpaint) if options.outpaint else Outpaint()
         width, height = load_picture(base64.b64decode(texts[0])).size
-        size = _fitting(width + sides.left + sides.right, height + sides.up + sides.down, facts.native_size)
+        size = fitting(width + sides.left + sides.right, height + sides.up + sides.down, facts.native_size)
     return dataclasses.replace(
         first,
         source="image",
@@ -157,12 +155,6 @@ def _from_image(first: Pass, options: argparse.Namespace, facts: ModelFacts, set
         inpaint=dataclasses.replace(first.inpaint, condition_weight=settings["inpainting_mask_weight"]),
         **{name: settings[name] for name in FROM_SETTINGS},
     )
-
-
-def _fitting(width: int, height: int, native: int) -> tuple[int, int]:
-    share = math.sqrt(width * height) / native
-    scale = 1 / share if share > LARGEST_SHARE else 1.0
-    return max(16, round(width * scale / 8) * 8), max(16, round(height * scale / 8) * 8)
 
 
 def _inpaint(inpaint: Inpaint, options: argparse.Namespace) -> Inpaint:

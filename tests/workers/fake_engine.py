@@ -158,4 +158,5 @@ class FakeEngine:
         folder = Path(self.settings.get("outputs", options["scratch"]) if request.save else options["scratch"])
         picture = Image.new("RGB", size, (seed % 256, 80, 120))
         facts = {"subseed": seed + 1, "checkpoint": self.checkpoint, "checkpoint_hash": "ab" * 5}
-        _save(picture, folder / f"{seed}.png", infotext, seed, request.save, facts, report)
+        suffix = (options.get("settings") or {}).get("picture_format", "png")
+        _save(picture, folder / f"{seed}.{suffix}", infotext, seed, request.save, facts, report)

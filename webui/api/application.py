@@ -25,6 +25,7 @@ from webui.api import (
 from webui.api.context import Context
 from webui.api.door import Door, HostNames
 from webui.api.login import Accounts, Login
+from webui.api.openai import routes as openai
 from webui.api.problems import add_handlers
 from webui.api.timing import Timing
 
@@ -42,6 +43,7 @@ ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     merge.make_router,
     picture_info.make_router,
     vae.make_router,
+    openai.make_router,
 )
 
 
