@@ -29,9 +29,10 @@ class NotFound(EmulsionError):
 
 
 class QueueFull(EmulsionError):
-    """Too many jobs are waiting."""
+    """Too many jobs are waiting. `retry_after`: seconds until there is likely to be room."""
 
     status = 429
+    retry_after = 5
 
 
 class FileError(EmulsionError):

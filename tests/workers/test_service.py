@@ -40,7 +40,7 @@ def shared(tmp_path_factory):
 
 
 def worker_pid(service: JobService) -> int:
-    return service._dispatcher._worker.pid
+    return service.status().workers[0].pid
 
 
 def until(happened, timeout: float = 10.0) -> None:
@@ -246,7 +246,7 @@ def test_the_worker_goes_when_its_parent_is_killed(tmp_path):
         "import sys, time\nfrom webui.workers.service import JobService\nfrom pathlib import Path\n"
         "if __name__ == '__main__':\n"
         f"    s = JobService({{}}, Path({str(tmp_path)!r}), engine={FAKE!r}); s.start(); s.names('samplers', 20)\n"
-        "    print(s._dispatcher._worker.pid, flush=True); time.sleep(60)\n"
+        "    print(s.status().workers[0].pid, flush=True); time.sleep(60)\n"
     )
     script = tmp_path / "parent.py"
     script.write_text(code)

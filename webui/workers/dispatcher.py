@@ -1,38 +1,34 @@
-"""Hands jobs to the worker process, takes in what it says, and replaces it when it dies."""
+"""One queue, many lanes: hands each job to a free worker, and keeps what is asked of all of them together."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import logging
+import json
 import threading
 import time
-from collections.abc import Mapping
-from multiprocessing import Pipe
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from webui.errors import EmulsionError, WorkerLost
 from webui.workers.blobs import Blobs
 from webui.workers.changes import Changes
-from webui.workers.names import fingerprint, recall, remember
-from webui.workers.process import WorkerProcess
-from webui.workers.queue import CANCELLED, DONE, FAILED, JobQueue
+from webui.workers.lane import Lane, Patience
+from webui.workers.names import recall, remember
+from webui.workers.process import WorkerLink
+from webui.workers.queue import DONE, FAILED, Job, JobQueue
 from webui.workers.scratch import Scratch
+from webui.workers.tasks import GENERATE, TASKS
 from webui.workers.views import RunningJob
 
-log = logging.getLogger(__name__)
-
-STOPPED = "The program was stopped while the job ran. Start it again."
-START_ATTEMPTS = 3  # failed starts of the worker in a row before waiting jobs are told
-RETRY_SECONDS = 20.0  # between later attempts
-MEMORY_FAILURES = 2  # jobs out of memory in a row after which the worker is replaced
+ANY = object()  # a job that names no checkpoint
 
 
 class Dispatcher:
-    """The worker's keeper, in a thread of its own. `changes.lock` guards every attribute.
+    """The lanes' keeper (`lane.Keeper`). `changes.lock` guards every attribute.
 
-    `state` is "starting", "idle", "busy", "broken" (it does not start) or "stopped".
+    `begin(settings)` starts a worker, `own` has the settings of each lane alone, one entry a worker. `names_file` and
+    `names_key` remember what can be chosen, see `names.py`.
     """
 
     def __init__(
@@ -41,219 +37,159 @@ class Dispatcher:
         scratch: Scratch,
         blobs: Blobs,
         changes: Changes,
-        engine: str,
+        begin: Callable[[Mapping[str, Any]], WorkerLink],
         settings: Mapping[str, Any],
+        own: Sequence[Mapping[str, Any]],
         names_file: Path,
-        extensions: tuple[Path, ...] = (),
+        names_key: str,
     ):
         self._queue, self._scratch, self._blobs, self._changes = queue, scratch, blobs, changes
-        self._engine, self._settings = engine, dict(settings)
-        self._names_file, self._names_key = names_file, fingerprint(engine, extensions)
-        self._worker: WorkerProcess | None = None
-        self.state, self.restarts = "stopped", 0
-        self.error: str | None = None
-        self.running: RunningJob | None = None
-        self.facts: dict[str, Any] = {}
-        self.names: dict[str, Any] = recall(names_file, self._names_key)
+        self._names_file, self._names_key = names_file, names_key
+        self.names: dict[str, Any] = recall(names_file, names_key)
+        self.patience = Patience()
         self.durations: list[float] = []  # seconds of the last jobs that were finished
         self.draining = self.stopping = False
-        self._loads: dict[int, str | None] = {}
         self._load_numbers = itertools.count(1)
-        self._bad_starts, self._retry_at, self._memory_failures = 0, 0.0, 0
-        self._bell, self._ring = Pipe(duplex=False)
-        self._thread = threading.Thread(target=self._work, name="job-dispatcher", daemon=True)
+        self.lanes = [Lane(number, begin, settings, one, changes, self) for number, one in enumerate(own)]
 
     def start(self) -> None:
-        """Start the worker process and return at once."""
+        """Start the workers and return at once."""
         with self._changes.lock:
-            self._spawn()
-        self._thread.start()
+            for lane in self.lanes:
+                lane.start()
 
     def stop(self, patience: float) -> None:
-        """Let the running job end at its next step, then end the process."""
+        """Let the running jobs end at their next step, then end the processes, all at the same time."""
         with self._changes.lock:
-            self.stopping, worker = True, self._worker
-            self.state = "stopped"
-        self.wake()
-        if worker is not None:
-            worker.stop(patience)
-        if self._thread.is_alive():
-            self._thread.join(2)
-        with self._changes.lock:
-            self._end(FAILED, STOPPED)
-            self._changes.announce()
+            self.stopping = True
+            for lane in self.lanes:
+                lane.close()
+        threads = [threading.Thread(target=lane.stop, args=(patience,)) for lane in self.lanes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self._changes.announce()
 
-    def wake(self) -> None:
-        """There may be a job."""
-        with contextlib.suppress(OSError):
-            self._ring.send_bytes(b"!")
+    @property
+    def state(self) -> str:
+        """The state of all lanes in one word, that of the lane where there is one."""
+        states = {lane.state for lane in self.lanes}
+        return next((state for state in ("busy", "idle", "starting", "broken") if state in states), "stopped")
+
+    def running(self) -> list[RunningJob]:
+        """The running jobs, the one that has run longest first."""
+        return sorted((lane.running for lane in self.lanes if lane.running), key=lambda running: running.began)
+
+    def find(self, job_id: str) -> RunningJob | None:
+        """The job of this id if it runs."""
+        return next((running for running in self.running() if running.job.id == job_id), None)
 
     def wish(self, kind: str, mark: str, job_id: str | None, client: str | None = None) -> bool:
-        """Pass a wish (interrupt, skip, stop_after) on to the running job; False when it is not this one.
+        """Pass a wish (interrupt, skip, stop_after) on to a running job; False when none is meant.
 
-        `client`: it must be a job of this client's."""
+        `job_id` None: the one that has run longest; `client`: of this client's alone.
+        """
         with self._changes.lock:
-            running = self.running
-            if running is None or job_id not in (None, running.job.id) or client not in (None, running.job.client):
-                return False
-            setattr(running, mark, True)
-            with contextlib.suppress(WorkerLost):  # it is dead already: the job ends by that
-                self._send({"kind": kind, "job": running.job.id})
-            self._changes.announce(running.job.id)
-            return True
+            for running in self.running():
+                if job_id in (None, running.job.id) and client in (None, running.job.client):
+                    next(lane for lane in self.lanes if lane.running is running).wish(kind, mark)
+                    self._changes.announce(running.job.id)
+                    return True
+            return False
 
     def load(self, checkpoint: str | None, timeout: float) -> None:
-        """Have a checkpoint loaded behind the running job and wait for it. Raises what loading raised."""
+        """Have every worker load a checkpoint behind its job, and wait for them. Raises what loading raised."""
+        end = time.monotonic() + timeout
         with self._changes.lock:
-            if not self._changes.wait_for(lambda: self._up() or self.stopping or self.state == "broken", timeout):
+            if not self._changes.wait_for(
+                lambda: self.stopping or all(lane.state != "starting" for lane in self.lanes), timeout
+            ):
                 raise WorkerLost("The worker process takes too long to start.")
-            number, restarts = next(self._load_numbers), self.restarts
-            self._send({"kind": "load", "load": number, "checkpoint": checkpoint})
-            self._changes.wait_for(lambda: number in self._loads or self.stopping or self.restarts != restarts, timeout)
-            if number not in self._loads:
-                raise WorkerLost("The checkpoint was not loaded.", remedy="The worker process ended or took too long.")
-            if error := self._loads.pop(number):
-                raise EmulsionError(error)
+            lanes = [lane for lane in self.lanes if lane.state in ("idle", "busy")]
+            if not lanes:
+                raise WorkerLost("There is no worker process.", remedy=self.lanes[0].error or "")
+            number, restarts = next(self._load_numbers), {lane.number: lane.restarts for lane in lanes}
+            for lane in lanes:
+                lane.load(number, checkpoint)
+
+            def over(lane: Lane) -> bool:
+                return number in lane.loads or lane.restarts != restarts[lane.number]
+
+            self._changes.wait_for(lambda: self.stopping or all(map(over, lanes)), end - time.monotonic())
+            missing = WorkerLost("The checkpoint was not loaded.", "", "The worker process ended or took too long.")
+            found = [lane.loads.pop(number, str(missing)) for lane in lanes]
+            if error := next((error for error in found if error), None):
+                raise missing if error == str(missing) else EmulsionError(error)
 
     def change_settings(self, values: Mapping[str, Any]) -> None:
-        """Settings for the next job and for every later worker."""
+        """Settings for the next jobs and for every later worker."""
         with self._changes.lock:
-            self._settings = dict(values)
-            if self._worker is not None and not self.stopping:
-                with contextlib.suppress(WorkerLost):
-                    self._send({"kind": "settings", "values": self._settings})
+            for lane in self.lanes:
+                lane.change(values)
 
-    def _up(self) -> bool:
-        return self.state in ("idle", "busy")
-
-    def _send(self, message: Mapping[str, Any]) -> None:
-        if self._worker is None:
-            raise WorkerLost("There is no worker process.", remedy=self.error or "")
-        self._worker.send(message)
-
-    def _spawn(self) -> None:
-        self._worker, self.state = WorkerProcess(self._engine, self._settings), "starting"
-
-    def _work(self) -> None:
-        while not self.stopping:
-            try:
-                if self._worker is None:
-                    self._wait_broken()
+    def assign(self) -> None:
+        """Give waiting jobs to idle workers; where no worker starts, tell those who wait."""
+        with self._changes.lock:
+            while not (self.draining or self.stopping):
+                idle = [lane for lane in self.lanes if lane.state == "idle"]
+                if not idle and any(lane.state != "broken" for lane in self.lanes):
+                    return
+                if (job := self._queue.take()) is None:
+                    return
+                if idle:
+                    self._give(job, idle)
                 else:
-                    self._turn(self._worker)
-            except WorkerLost as error:
-                self._on_lost(str(error))
-            except Exception:
-                log.exception("the dispatcher stumbled")
-                time.sleep(0.5)
+                    error = f"The worker process does not start. {self.lanes[0].error or ''} The log has the details."
+                    self._queue.finish(job.id, FAILED, error, error_type="WorkerLost")
+                self._changes.announce(job.id)
 
-    def _turn(self, worker: WorkerProcess) -> None:
-        if self.state == "idle":
-            self._start_next()
-        for message, blob in worker.receive(None, self._bell):
-            with self._changes.lock:
-                self._handle(message, blob)
-
-    def _wait_broken(self) -> None:
-        """The worker does not start: whoever asks is told, and from time to time it is tried again."""
-        rang = self._bell.poll(max(0.0, self._retry_at - time.monotonic()))
-        with self._changes.lock:
-            if rang:
-                self._bell.recv_bytes()
-                self._fail_waiting()
-            if time.monotonic() >= self._retry_at and not self.stopping:
-                self._spawn()
-
-    def _start_next(self) -> None:
-        with self._changes.lock:
-            if self.draining or self.stopping or (job := self._queue.take()) is None:
-                return
-            options = {**job.options, "scratch": str(self._scratch.folder_of(job.id))}
-            order = {"kind": "run", "job": job.id, "task": job.task, "request": job.request, "options": options}
-            try:
-                self._send({**order, "blobs": str(self._blobs.folder)})
-            except WorkerLost:
-                self._queue.put_back(job.id)
-                raise
-            self.running, self.state = RunningJob(job), "busy"
-            self._changes.announce(job.id)
-
-    def _handle(self, message: dict[str, Any], blob: bytes) -> None:
-        kind, running = message["kind"], self.running
-        if kind == "ready":
-            self.facts, self.names = message["facts"], message["names"]
-            self.state = "stopped" if self.stopping else "idle"
-            self.error, self._bad_starts = None, 0
-            remember(self._names_file, self._names_key, self.names)
-            self._changes.announce()
-        elif kind == "broken":
-            self.error = message["error"]
-        elif kind == "facts":
-            self.facts = message["facts"]
-            self._changes.announce()
-        elif kind == "loaded":
-            self._loads[message["load"]] = message["error"]
-            self._changes.announce()
-        elif running is None or message.get("job") != running.job.id:
-            log.warning("a message of kind %s for no running job", kind)
-        elif kind in ("done", "cancelled", "failed"):
-            self._on_end(running, message)
-        else:
-            running.take_in(message, blob)
-            self._changes.announce(running.job.id)
-
-    def _on_end(self, running: RunningJob, message: Mapping[str, Any]) -> None:
-        if message["kind"] == "done":
-            self.durations = [*self.durations, time.monotonic() - running.began][-10:]
-            self._end(DONE, None)
-        elif message["kind"] == "cancelled":
-            self._end(CANCELLED, message["error"]) if not self.stopping else self._end(FAILED, STOPPED)
-        else:
-            self._end(FAILED, message["error"], message["type"])
-        self._memory_failures = self._memory_failures + 1 if message.get("type") == "OutOfMemory" else 0
-        if self._memory_failures >= MEMORY_FAILURES and self._worker and not self.stopping:
-            self._memory_failures = 0  # what is left of its memory may be in pieces: begin with a fresh process
-            threading.Thread(target=self._worker.stop, daemon=True).start()
-            self.restarts += 1
-            self._spawn()
-
-    def _end(self, state: str, error: str | None, error_type: str | None = None) -> None:
-        running = self.running
-        if running is None:
+    def _give(self, job: Job, idle: Sequence[Lane]) -> None:
+        """Let an idle worker run a job, if there is one, one that has its checkpoint loaded."""
+        wanted, running = _checkpoint(job), RunningJob(job)
+        lane = min(idle, key=lambda lane: wanted is not ANY and lane.checkpoint != wanted)
+        options = {**job.options, "scratch": str(self._scratch.folder_of(job.id))}
+        order = {"kind": "run", "job": job.id, "task": job.task, "request": job.request, "options": options}
+        try:
+            lane.run(running, {**order, "blobs": str(self._blobs.folder)})
+        except WorkerLost:
+            self._queue.put_back(job.id)
             return
+        if wanted is not ANY:
+            lane.checkpoint = wanted
+        if job.task != GENERATE and TASKS.find(job.task).facts.get("everywhere"):
+            for other in self.lanes:
+                if other is not lane and other.state in ("idle", "busy"):
+                    other.tell({"kind": "perform", "task": job.task, "request": job.request, "options": options})
+
+    # What lanes tell ---------------------------------------------------------------------------------------------
+
+    def on_names(self, names: Mapping[str, Any]) -> None:
+        """A worker is ready, and this can be chosen."""
+        self.names = dict(names)
+        remember(self._names_file, self._names_key, self.names)
+
+    def on_free(self) -> None:
+        """A lane can take a job, or has broken down."""
+        self.assign()
+
+    def on_unbegun(self, running: RunningJob) -> None:
+        """A worker died before it knew of its job: another one may run it."""
+        self._queue.put_back(running.job.id)
+
+    def on_end(self, running: RunningJob, state: str, error: str | None, error_type: str | None) -> None:
+        """A job is over."""
+        if state == DONE:
+            self.durations = [*self.durations, time.monotonic() - running.began][-10:]
         results = [vars(result) for result in running.results]
         self._queue.finish(running.job.id, state, error, results, running.notes, error_type, running.outcome)
-        self.running = None
-        if self.state == "busy":
-            self.state = "idle"
         self._scratch.prune()
         self._blobs.prune()
         self._changes.announce(running.job.id)
 
-    def _on_lost(self, how: str) -> None:
-        with self._changes.lock:
-            if self.stopping:
-                return
-            log.error("%s", how)
-            was_up, worker, self._worker = self._up(), self._worker, None
-            if worker is not None:
-                threading.Thread(target=worker.stop, args=(0.0,), daemon=True).start()
-            if self.running and not self.running.begun:  # it died while it was idle: the next one takes the job
-                self._queue.put_back(self.running.job.id)
-                self.running = None
-            self._end(FAILED, f"{how} The job could not be finished; a new worker has been started.", "WorkerLost")
-            self.facts, self.restarts = {}, self.restarts + 1
-            self.error = how if was_up else self.error or how
-            self._bad_starts = 0 if was_up else self._bad_starts + 1
-            if self._bad_starts < START_ATTEMPTS:
-                self._spawn()
-            else:
-                self.state, self._retry_at = "broken", time.monotonic() + RETRY_SECONDS
-                self._fail_waiting()
-            self._changes.announce()
 
-    def _fail_waiting(self) -> None:
-        while (job := self._queue.take()) is not None:
-            error = f"The worker process does not start. {self.error or ''} The log has the details."
-            self._queue.finish(job.id, FAILED, error, error_type="WorkerLost")
-            self._changes.announce(job.id)
+def _checkpoint(job: Job) -> Any:
+    """The checkpoint that a job names, None for the one in the settings, ANY when it needs none."""
+    values = json.loads(job.request)
+    values = values.get("request") or values if job.task != GENERATE else values
+    return values.get("checkpoint", ANY)

@@ -7,13 +7,40 @@ import signal
 import threading
 from collections.abc import Mapping
 from multiprocessing import connection
-from typing import Any
+from typing import Any, Protocol
 
 from webui.errors import WorkerLost
 from webui.workers.messages import pack, unpack
 from webui.workers.worker import main
 
 Message = tuple[dict[str, Any], bytes]
+
+
+class WorkerLink(Protocol):
+    """The seam between the service and a worker, wherever that is: plain messages to it and from it (`messages.py`).
+
+    One process of this machine is the form that there is (`WorkerProcess`); a worker on another machine would be a
+    second class with these methods and nothing else.
+    """
+
+    @property
+    def pid(self) -> int | None:
+        """The number of its process, if that is of this machine."""
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Hand over one message, from any thread. Raises WorkerLost when nobody is there to read it."""
+
+    def receive(self, timeout: float | None, bell: connection.Connection) -> list[Message]:
+        """Messages that have arrived, after at most `timeout` seconds; none when `bell` rang first.
+
+        Raises WorkerLost once the worker has ended and everything that it had sent was read.
+        """
+
+    def stop(self, patience: float = 5.0) -> None:
+        """End it: asked first, then forced. Returns when it is gone."""
+
+    def kill(self) -> None:
+        """Force it to end, and return at once."""
 
 
 class WorkerProcess:
@@ -74,6 +101,10 @@ class WorkerProcess:
         if code < 0:
             return f"The worker process crashed ({signal.Signals(-code).name})."
         return f"The worker process ended by itself (code {code})."
+
+    def kill(self) -> None:
+        """Force the process to end, and return at once."""
+        self._process.kill()
 
     def stop(self, patience: float = 5.0) -> None:
         """End the process: asked first, then terminated, then killed. Returns when it is gone."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from webui.engine.catalogue import Catalogue, CheckpointFile
-from webui.errors import InvalidRequest, NotFound, WorkerLost
+from webui.errors import InvalidRequest, NotFound, QueueFull, WorkerLost
 from webui.library.history import History
 from webui.paths import Paths
 from webui.request import GenerationRequest, check
@@ -18,12 +20,16 @@ from webui.workers import blobs
 from webui.workers.blobs import Blobs
 from webui.workers.changes import Changes
 from webui.workers.dispatcher import Dispatcher
+from webui.workers.lane import Patience
+from webui.workers.names import fingerprint
+from webui.workers.process import WorkerProcess
 from webui.workers.queue import WAITING, Job, JobQueue, claim
 from webui.workers.scratch import Scratch
 from webui.workers.tasks import GENERATE, task
 from webui.workers.views import JobView, ServiceStatus, row_view
 
 ENGINE = "webui.workers.generate:engine"
+USUAL_SECONDS = 5.0  # of a job, before any was finished
 
 
 class JobService:
@@ -31,8 +37,9 @@ class JobService:
 
     `settings` is plain data that the worker's engine understands; `folder` holds the queue and unsaved pictures;
     `engine` names what the worker runs ("package.module:function", see `worker.Engine`); `catalogue` lists the files
-    for `checkpoints`, `history` the finished pictures; `extensions` are folders whose files may add names. Raises
-    FileError when the folder cannot be written.
+    for `checkpoints`, `history` the finished pictures; `extensions` are folders whose files may add names. `lanes` has
+    one entry a worker: the settings that this one alone gets, such as its device (`plain.lanes`). Raises FileError when
+    the folder cannot be written.
     """
 
     def __init__(
@@ -44,6 +51,7 @@ class JobService:
         catalogue: Catalogue | None = None,
         extensions: tuple[Path, ...] = (),
         history: History | None = None,
+        lanes: Sequence[Mapping[str, Any]] = ({},),
     ):
         self.catalogue, self.history = catalogue, history
         path, self._claim = claim(folder)
@@ -52,18 +60,25 @@ class JobService:
         self.scratch = Scratch(folder / "unsaved" / path.stem)
         self.blobs = Blobs(folder / blobs.FOLDER)
         self.blobs.prune()
-        names_file = folder / "names.json"
+        begin, names_file = partial(WorkerProcess, engine), folder / "names.json"
+        key = fingerprint(engine, extensions)
         self._dispatcher = Dispatcher(
-            self._queue, self.scratch, self.blobs, self._changes, engine, settings, names_file, extensions
+            self._queue, self.scratch, self.blobs, self._changes, begin, settings, lanes, names_file, key
         )
 
     def start(self) -> None:
-        """Start the worker process and return at once; jobs run as soon as it is ready."""
+        """Start the workers and return at once; jobs run as soon as one is ready."""
         self._dispatcher.start()
 
     def limit_waiting(self, everybody: int, client: int) -> None:
         """How many jobs may wait at most: of everybody together, and of one client. Counts from the next job on."""
         self._queue.limit, self._queue.limit_per_client = everybody, client
+
+    def watch(self, silence: float, interrupt: float) -> None:
+        """After how many seconds a worker that does not answer is replaced, and its job ended: one that says nothing at
+        all (0: never), and one that was interrupted and goes on. Counts from the next message on."""
+        with self._changes.lock:
+            self._dispatcher.patience = Patience(silence, interrupt)
 
     def drain(self) -> None:
         """The program is about to end: take and begin no more jobs, and tell everybody who waits for one."""
@@ -135,16 +150,20 @@ class JobService:
         with self._changes.lock:
             if self.draining:
                 raise WorkerLost("The program is about to end.", remedy="Try again when it runs.")
-            job_id = self._queue.add(text, client, tab, attached, priority, options, kind)
+            try:
+                job_id = self._queue.add(text, client, tab, attached, priority, options, kind)
+            except QueueFull as full:
+                full.retry_after = self._seconds_to_a_place()
+                raise
             self._changes.announce(job_id)
-        self._dispatcher.wake()
+            self._dispatcher.assign()
         return job_id
 
     def job(self, job_id: str) -> JobView:
         """The job as it is now. Raises NotFound."""
         with self._changes.lock:
-            running = self._dispatcher.running
-            if running is not None and running.job.id == job_id:
+            running = self._dispatcher.find(job_id)
+            if running is not None:
                 return running.view()
             job = self._queue.get(job_id)
             return self._view(job, self._queue.waiting() if job.state == WAITING else [])
@@ -152,17 +171,21 @@ class JobService:
     def jobs(self, limit: int = 50, client: str | None = None) -> list[JobView]:
         """The newest jobs first, of everybody or of one client."""
         with self._changes.lock:
-            waiting, running = self._queue.waiting(), self._dispatcher.running
+            waiting = self._queue.waiting()
+            running = {running.job.id: running for running in self._dispatcher.running()}
             return [
-                running.view() if running is not None and running.job.id == job.id else self._view(job, waiting)
+                running[job.id].view() if job.id in running else self._view(job, waiting)
                 for job in self._queue.latest(limit, client)
             ]
 
-    def current(self) -> JobView | None:
-        """The running job, or None."""
+    def running(self) -> list[JobView]:
+        """The running jobs, at most one a worker, the one that has run longest first."""
         with self._changes.lock:
-            running = self._dispatcher.running
-            return running.view() if running is not None else None
+            return [running.view() for running in self._dispatcher.running()]
+
+    def current(self) -> JobView | None:
+        """The running job, of several the one that has run longest; None when none runs."""
+        return next(iter(self.running()), None)
 
     def interrupt(self, job_id: str | None = None, client: str | None = None) -> bool:
         """End a job within one step, or take it out of the queue. False: there is nothing to do.
@@ -211,19 +234,22 @@ class JobService:
         return self._changes.version
 
     def status(self) -> ServiceStatus:
-        """How the worker and the queue are."""
+        """How the workers and the queue are."""
         with self._changes.lock:
             keeper = self._dispatcher
+            workers = tuple(lane.status() for lane in keeper.lanes)
+            first = next((worker for worker in workers if worker.state in ("idle", "busy")), workers[0])
             return ServiceStatus(
                 worker=keeper.state,
                 waiting=0 if keeper.stopping else self._queue.count_waiting(),
-                current=keeper.running.job.id if keeper.running else None,
-                checkpoint=keeper.facts.get("checkpoint"),
-                device=str(keeper.facts.get("device", "")),
-                memory=int(keeper.facts.get("memory", 0)),
-                graphics=keeper.facts.get("graphics", {}),
-                error=keeper.error,
-                restarts=keeper.restarts,
+                current=next((running.job.id for running in keeper.running()), None),
+                checkpoint=first.checkpoint,
+                device=first.device,
+                memory=sum(worker.memory for worker in workers),
+                graphics=first.graphics,
+                error=next((worker.error for worker in workers if worker.error), None),
+                restarts=sum(worker.restarts for worker in workers),
+                workers=workers,
             )
 
     def checkpoints(self) -> list[CheckpointFile]:
@@ -258,7 +284,7 @@ class JobService:
             return [dict(entry) for entry in keeper.names.get(kind, ())]
 
     def load(self, checkpoint: str | None = None, timeout: float = 600.0) -> None:
-        """Have the worker load a checkpoint behind the running job and wait for it. Raises what loading raised."""
+        """Have every worker load a checkpoint behind its job and wait for them. Raises what loading raised."""
         self._dispatcher.load(checkpoint, timeout)
 
     def change_settings(self, values: Mapping[str, Any]) -> None:
@@ -268,10 +294,24 @@ class JobService:
     def _view(self, job: Job, waiting: list[str]) -> JobView:
         if job.state != WAITING:
             return row_view(job)
-        keeper = self._dispatcher
         position = waiting.index(job.id) + 1 if job.id in waiting else 0
-        if not keeper.durations:
+        if not self._dispatcher.durations:
             return row_view(job, position)
-        usual = sum(keeper.durations) / len(keeper.durations)  # a guess: those ahead take as long as the last ones
-        left = keeper.running.eta() if keeper.running else 0.0
-        return row_view(job, position, (usual if left is None else left) + position * usual)
+        usual, left = self._usual_seconds(), self._seconds_left()  # a guess: those ahead take as long as the last ones
+        rounds, lane = divmod(max(0, position - 1), len(left))
+        return row_view(job, position, left[lane] + (rounds + 1) * usual)
+
+    def _usual_seconds(self) -> float:
+        durations = self._dispatcher.durations
+        return sum(durations) / len(durations) if durations else USUAL_SECONDS
+
+    def _seconds_left(self) -> list[float]:
+        """Seconds until each worker is free, the first to be free first. Those that do not start are left out."""
+        lanes = [lane for lane in self._dispatcher.lanes if lane.state != "broken"] or self._dispatcher.lanes
+        told = [lane.running.eta() if lane.running else 0.0 for lane in lanes]
+        return sorted(self._usual_seconds() if eta is None else eta for eta in told)
+
+    def _seconds_to_a_place(self) -> int:
+        """Seconds until the next job is likely to be over, so that another one may wait."""
+        busy = [seconds for seconds in self._seconds_left() if seconds > 0]
+        return max(1, math.ceil(min(busy, default=self._usual_seconds())))

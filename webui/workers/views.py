@@ -67,18 +67,39 @@ class JobView:
 
 
 @dataclass(frozen=True)
+class WorkerStatus:
+    """One worker. `state` is "starting", "idle", "busy", "broken" or "stopped"."""
+
+    number: int
+    state: str
+    device: str = ""
+    checkpoint: str | None = None
+    current: str | None = None  # the job that it runs
+    memory: int = 0  # bytes
+    graphics: Mapping[str, Any] = field(default_factory=dict)  # the graphics card's memory, empty without one
+    error: str | None = None
+    restarts: int = 0
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
 class ServiceStatus:
-    """The worker and the queue. `worker` is "starting", "idle", "busy", "broken" or "stopped"."""
+    """The workers and the queue. `worker` is "busy" if any is, else "idle", "starting", "broken" or "stopped".
+
+    Of several workers `current` is the job that has run longest, `checkpoint`, `device` and `graphics` are those of the
+    first that is up, `memory` and `restarts` are sums.
+    """
 
     worker: str
     waiting: int
     current: str | None = None
     checkpoint: str | None = None
     device: str = ""
-    memory: int = 0  # bytes held by the worker
+    memory: int = 0  # bytes held by the workers
     graphics: Mapping[str, Any] = field(default_factory=dict)  # the graphics card's memory, empty without one
     error: str | None = None
     restarts: int = 0
+    workers: tuple[WorkerStatus, ...] = ()
 
 
 class RunningJob:
@@ -95,6 +116,7 @@ class RunningJob:
         self.notes: list[str] = []
         self.outcome: dict[str, Any] = {}
         self.interrupted = self.skipped = self.stopping = False
+        self.interrupted_at: float | None = None  # by the monotonic clock
         self._told: tuple[float, float] | None = None  # when the engine said how many seconds are left, and how many
         self._first: tuple[float, float] | None = None  # moment and progress of the first step, where it does not say
 

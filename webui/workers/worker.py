@@ -132,6 +132,8 @@ class Worker:
                 self._run_job(engine, order)
             elif order["kind"] == "load":
                 self._load(engine, order)
+            elif order["kind"] == "perform":
+                self._perform(engine, order)
             elif order["kind"] == "settings":
                 engine.change(order["values"])
             self.say("facts", facts=dict(engine.facts()))
@@ -163,6 +165,13 @@ class Worker:
         else:
             report("done", seconds=time.perf_counter() - started)
 
+    def _perform(self, engine: Engine, order: Mapping[str, Any]) -> None:
+        """What the job of another worker asks of all of them; that job tells how it went."""
+        try:
+            engine.perform(order["task"], json.loads(order["request"]), order["options"], _unheard, Control())
+        except Exception:
+            log.exception("%s failed", order["task"])
+
     def _load(self, engine: Engine, order: Mapping[str, Any]) -> None:
         try:
             engine.load(order["checkpoint"])
@@ -172,6 +181,10 @@ class Worker:
             self.say("loaded", load=order["load"], checkpoint=order["checkpoint"], error=_words(error))
         else:
             self.say("loaded", load=order["load"], checkpoint=order["checkpoint"], error=None)
+
+
+def _unheard(kind: str, blob: bytes = b"", **values: Any) -> None:
+    """A report that nobody reads."""
 
 
 def _words(error: BaseException) -> str:

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 GENERATE = "generate"  # the job that needs no task: a GenerationRequest
 
-# name -> module. `local` names values that are folders of the server: only who sits before it may give them.
+# name -> module. `local` names values that are folders of the server: only who sits before it may give them;
+# `everywhere`: every worker does it, not only the one that has the job.
 TASKS: Registry[str] = Registry("task")
 TASKS.register("caption")("webui.workers.tasks.caption")
 TASKS.register("extras", local=("folder", "out"))("webui.workers.tasks.extras")
 TASKS.register("merge")("webui.workers.tasks.merge")
 TASKS.register("script")("webui.workers.tasks.script")
-TASKS.register("unload")("webui.workers.tasks.unload")
+TASKS.register("unload", everywhere=True)("webui.workers.tasks.unload")
 
 
 @dataclass(frozen=True)
