@@ -24,6 +24,7 @@ from webui.environment import NO_TELEMETRY
 from webui.errors import EmulsionError, InvalidRequest
 from webui.extend import Registries
 from webui.library.history import History
+from webui.logs import set_up
 from webui.paths import StartOptions
 from webui.ports import choose_port
 from webui.registry import Registry
@@ -31,6 +32,7 @@ from webui.scripts import SCRIPTS
 from webui.settings import Settings, SettingsStore
 from webui.upscalers.builtin import UPSCALERS
 from webui.upscalers.restorers import RESTORERS
+from webui.workers.counters import JobCounters
 from webui.workers.plain import WorkerSettings, to_plain
 from webui.workers.recorder import Recorder
 from webui.workers.service import ENGINE, JobService
@@ -59,11 +61,17 @@ class House:
     service: JobService
     extensions: Extensions
     recorder: Recorder
+    counters: JobCounters
 
     def for_worker(self, settings: Settings) -> dict[str, Any]:
         """Settings in the form that a worker is given."""
-        options = self.options
-        return to_plain(WorkerSettings(settings, options.device, options.precision, options.extensions))
+        return for_worker(settings, self.options)
+
+
+def for_worker(settings: Settings, options: StartOptions) -> dict[str, Any]:
+    """What a worker is told: the settings, and how much it is to log."""
+    plain = to_plain(WorkerSettings(settings, options.device, options.precision, options.extensions))
+    return {**plain, "log": {"level": options.log.level, "prompts": options.log.prompts}}
 
 
 def serve(options: StartOptions, engine: str = ENGINE) -> int:
@@ -71,6 +79,14 @@ def serve(options: StartOptions, engine: str = ENGINE) -> int:
 
     Raises InvalidRequest when the port cannot be had, FileError when the data folder cannot be written.
     """
+    undo = set_up(options.log, [secret for _, secret in (*options.auth, *options.api_auth)])
+    try:
+        return _serve(options, engine)
+    finally:
+        undo()
+
+
+def _serve(options: StartOptions, engine: str) -> int:
     os.environ.update(
         {name: value for name, value in NO_TELEMETRY.items() if not (options.share and "OFFLINE" in name)}
     )
@@ -79,6 +95,7 @@ def serve(options: StartOptions, engine: str = ENGINE) -> int:
     house = open_house(options, engine)
     with _stop_on_signals():
         try:
+            house.counters.start()
             house.service.start()  # first of all: it imports torch in its process while this one imports gradio
             application, hosts, made_up = build(house)
             _run(application, house, listener, lambda: _welcome(house, hosts, made_up))
@@ -88,6 +105,7 @@ def serve(options: StartOptions, engine: str = ENGINE) -> int:
             house.catalogue.library.close()
             house.recorder.close()
             house.service.stop(STOP_SECONDS)
+            house.counters.close()
             listener.close()
     return 0
 
@@ -101,11 +119,12 @@ def open_house(options: StartOptions, engine: str = ENGINE) -> House:
     _choose(store, catalogue, options)
     folders = (options.paths.program / "extensions",) if options.extensions else ()
     settings = store.settings
-    plain = to_plain(WorkerSettings(settings, options.device, options.precision, options.extensions))
+    plain = for_worker(settings, options)
     history = History(options.paths.data / "history.sqlite", [options.paths.outputs])
     service = JobService(plain, options.paths.data, engine, settings["queue_limit"], catalogue, folders, history)
     service.limit_waiting(settings["queue_limit"], settings["queue_limit_per_client"])
-    return House(options, store, catalogue, service, _extensions(folders), Recorder(service, history))
+    counters = JobCounters(service, log_prompts=options.log.prompts)
+    return House(options, store, catalogue, service, _extensions(folders), Recorder(service, history), counters)
 
 
 def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
@@ -114,6 +133,7 @@ def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
     from webui.api.context import Context
     from webui.api.door import HostNames
     from webui.api.login import make_accounts
+    from webui.api.traffic import Traffic
 
     options = house.options
     accounts, made_up = make_accounts(options.auth, options.api_auth, options.share or options.host not in LOOPBACK)
@@ -125,13 +145,15 @@ def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
         options.offline,
         options,
         house.extensions,
+        metrics=house.counters.metrics,
     )
     app = make_application(context)
     _add_extension_routes(app)
     if not options.nowebui:
         _add_page(app, house, accounts, context.change_settings)
     hosts = HostNames(options.host, options.allow_hosts)
-    return guarded(app, hosts, accounts), hosts, made_up
+    around = Traffic(guarded(app, hosts, accounts), context.metrics, options.log.access)
+    return around, hosts, made_up
 
 
 def _add_extension_routes(app: FastAPI) -> None:
@@ -229,6 +251,7 @@ def _run(application: ASGIApp, house: House, listener: socket.socket, on_ready: 
 
     config = uvicorn.Config(
         application,
+        log_config=None,  # its records go where all records go
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from webui.environment import program_version
 from webui.errors import EmulsionError, InvalidRequest
 from webui.model_commands import add_download_options, add_merge_options, download_model, merge_models
 from webui.old_flags import OLD_FLAGS
 from webui.pass_options import add_pass_options
-from webui.paths import PROGRAM, Paths, StartOptions, make_paths
+from webui.paths import Paths, StartOptions, make_paths
 from webui.script_options import add_script_options, list_scripts
+from webui.server_options import add_operation_options, operation_of
 
 PRECISIONS = {"auto": "auto", "autocast": "auto", "full": "float32", "half": "float16"}
 PRECISIONS |= {name: name for name in ("float32", "bfloat16", "float16")}
@@ -99,9 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def version() -> str:
     """The version, from pyproject.toml."""
-    import tomllib
-
-    return str(tomllib.loads((PROGRAM / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+    return program_version()
 
 
 # Options ---------------------------------------------------------------------------------------------------------
@@ -149,6 +149,7 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     web.add_argument("--vae-path", dest="vae", metavar="NAME", help="VAE to use first")
     web.add_argument("--api-server-stop", action="store_true", help="let HTTP clients end the program")
     web.add_argument("--offline", action="store_true", help="never use the network")
+    add_operation_options(parser)
     web.add_argument(
         "--disable-all-extensions", "--disable-extra-extensions", dest="no_extensions", action="store_true"
     )
@@ -307,6 +308,7 @@ def start_options(options: argparse.Namespace) -> StartOptions:
         offline=options.offline,
         extensions=not options.no_extensions,
         api_server_stop=options.api_server_stop,
+        **operation_of(options),
     )
 
 

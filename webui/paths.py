@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from webui.logs import LogOptions
+
 PROGRAM = Path(__file__).resolve().parent.parent
 
 # kind of model -> folder names inside a models folder; the first is ours, the others are those of older programs,
@@ -131,3 +133,7 @@ class StartOptions:
     offline: bool = False
     extensions: bool = True
     api_server_stop: bool = False  # whether /sdapi/v1/server-stop and its kin are there
+    log: LogOptions = field(default_factory=LogOptions)
+    max_connections: int = 512  # that are open at once
+    header_timeout: float = 10.0  # seconds within which the headers of a request have to be there
+    idle_timeout: float = 30.0  # seconds without a byte of a body that is being sent

@@ -25,7 +25,7 @@ FLOORS = (
         "paths",
         "ports",
     }
-    | {"environment", "installer", "atomic"},
+    | {"environment", "installer", "atomic", "logs", "metrics"},
     {"text", "weights", "diffusion", "imaging"},
     {"nn", "exchange"},
     {"families", "adapters", "preprocessors", "upscalers", "captioning"},
@@ -33,7 +33,8 @@ FLOORS = (
     {"engine", "merging", "scripts"},
     {"training", "workers"},
     {"ui", "api"},
-    {"app", "cli", "commands", "pass_options", "script_options", "doctor", "model_commands", "old_flags"},
+    {"app", "cli", "commands", "pass_options", "script_options", "doctor", "model_commands", "old_flags"}
+    | {"server_options"},
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 ONE_ROOM = (0, len(FLOORS) - 1)

@@ -12,6 +12,7 @@ from webui.api import (
     downloads,
     extras,
     generate,
+    health,
     internal,
     interrogate,
     listings,
@@ -28,8 +29,10 @@ from webui.api.login import Accounts, Login
 from webui.api.openai import routes as openai
 from webui.api.problems import add_handlers
 from webui.api.timing import Timing
+from webui.api.traffic import Notes
 
 ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
+    health.make_router,
     generate.make_router,
     interrogate.make_router,
     listings.make_router,
@@ -57,6 +60,7 @@ def make_application(context: Context) -> FastAPI:
         app.include_router(make_router(context))
     add_handlers(app)
     app.add_middleware(Timing)
+    app.add_middleware(Notes)
     return app
 
 

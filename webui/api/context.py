@@ -13,6 +13,7 @@ from webui.api.login import USER
 from webui.api.task_ids import TaskIds
 from webui.engine.catalogue import Catalogue
 from webui.engine.extensions import Extensions
+from webui.metrics import Metrics
 from webui.paths import StartOptions
 from webui.settings import Settings, SettingsStore
 from webui.workers.service import JobService
@@ -30,6 +31,7 @@ class Context:
     options: StartOptions = field(default_factory=StartOptions)  # what the command line said
     extensions: Extensions = field(default_factory=Extensions)
     task_ids: TaskIds = field(default_factory=TaskIds)
+    metrics: Metrics = field(default_factory=Metrics)
     changing: Any = field(default_factory=threading.RLock)  # one change of settings at a time
 
     def change_settings(self, changes: Mapping[str, Any]) -> Settings:

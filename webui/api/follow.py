@@ -8,6 +8,7 @@ import contextlib
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from webui.api.traffic import note
 from webui.errors import Cancelled, WorkerLost
 from webui.workers.service import JobService
 from webui.workers.views import JobView
@@ -16,6 +17,7 @@ from webui.workers.views import JobView
 async def follow(request: Request, service: JobService, job_id: str) -> JobView:
     """The job when it is over. Interrupts it and raises Cancelled when the client disconnects, WorkerLost when the
     program is about to end."""
+    note(request.scope, job=job_id)
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
     def on_change(changed_id: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from webui.engine.catalogue import Catalogue, CheckpointFile
 from webui.engine.extensions import Extensions
 from webui.engine.plan import PicturePlan, Plan, picture_request
 from webui.engine.session import Session
+from webui.environment import program_version
 from webui.extend import PictureInfo
 from webui.imaging.convert import to_pictures
 from webui.imaging.files import place_file
@@ -25,7 +25,6 @@ from webui.imaging.grid import sheet
 from webui.imaging.metadata import save_picture
 from webui.imaging.names import NameFacts, output_path, request_facts
 from webui.infotext import infotext_to_request, request_to_infotext
-from webui.paths import PROGRAM
 from webui.request import GenerationRequest, replace
 
 
@@ -126,4 +125,4 @@ def read_request(
 @cache
 def version() -> str:
     """The program's version, from pyproject.toml."""
-    return str(tomllib.loads((PROGRAM / "pyproject.toml").read_text("utf-8"))["project"]["version"])
+    return program_version()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from multiprocessing import connection
 from typing import Any, Protocol
 
+from webui import logs
 from webui.errors import WorkerLost
 from webui.workers.messages import pack, unpack
 from webui.workers.worker import main
@@ -83,7 +84,11 @@ class WorkerProcess:
         messages: list[Message] = []
         try:
             while len(messages) < 64 and self._pipe.poll():
-                messages.append(unpack(self._pipe.recv_bytes()))
+                message, blob = unpack(self._pipe.recv_bytes())
+                if message["kind"] == "log":  # nobody's business but the log's
+                    logs.take_in(message)
+                else:
+                    messages.append((message, blob))
         except (EOFError, OSError) as error:
             if messages:
                 return messages  # the next call raises

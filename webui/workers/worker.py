@@ -10,12 +10,12 @@ import queue
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
+from webui import logs
 from webui.errors import Cancelled, EmulsionError
 from webui.request import GenerationRequest, from_dict
 from webui.workers.blobs import Blobs
@@ -75,6 +75,7 @@ def main(pipe: Connection, engine: str, settings: Mapping[str, Any]) -> None:
     """The life of the process: make the engine, say so, run what comes, leave when told or when nobody is left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the web process decides
     worker = Worker(pipe)
+    logs.relay(worker.say, **settings.get("log", {}))
     threading.Thread(target=worker.listen, name="listen", daemon=True).start()
     try:
         module, _, name = engine.partition(":")
@@ -82,8 +83,7 @@ def main(pipe: Connection, engine: str, settings: Mapping[str, Any]) -> None:
     except BrokenPipeError:
         return  # the web process is gone
     except Exception as error:
-        traceback.print_exc()
-        worker.say("broken", error=_words(error))
+        worker.say("broken", error=_words(error, "the worker process could not start"))
         raise SystemExit(1) from None
 
 
@@ -139,6 +139,11 @@ class Worker:
             self.say("facts", facts=dict(engine.facts()))
 
     def _run_job(self, engine: Engine, order: Mapping[str, Any]) -> None:
+        with logs.bound(job=order["job"]):
+            self._work_on(engine, order)
+        logs.private(())
+
+    def _work_on(self, engine: Engine, order: Mapping[str, Any]) -> None:
         job, control = order["job"], self._control
         started = time.perf_counter()
 
@@ -149,6 +154,7 @@ class Worker:
         try:
             control.check()
             values = Blobs(Path(order["blobs"])).restored(json.loads(order["request"]))
+            logs.private(prompts_in(values))
             if order["task"] == GENERATE:
                 engine.generate(from_dict(values), order["options"], report, control)
             else:
@@ -160,8 +166,7 @@ class Worker:
         except BrokenPipeError:
             raise
         except Exception as error:
-            log.exception("job %s failed", job)
-            report("failed", error=_words(error), type=type(error).__name__)
+            report("failed", error=_words(error, f"job {job} failed"), type=type(error).__name__)
         else:
             report("done", seconds=time.perf_counter() - started)
 
@@ -176,9 +181,8 @@ class Worker:
         try:
             engine.load(order["checkpoint"])
         except Exception as error:
-            if not isinstance(error, EmulsionError):
-                log.exception("loading %s failed", order["checkpoint"])
-            self.say("loaded", load=order["load"], checkpoint=order["checkpoint"], error=_words(error))
+            error_text = _words(error, "a checkpoint could not be loaded")
+            self.say("loaded", load=order["load"], checkpoint=order["checkpoint"], error=error_text)
         else:
             self.say("loaded", load=order["load"], checkpoint=order["checkpoint"], error=None)
 
@@ -187,8 +191,18 @@ def _unheard(kind: str, blob: bytes = b"", **values: Any) -> None:
     """A report that nobody reads."""
 
 
-def _words(error: BaseException) -> str:
-    """An error as a sentence for people; the traceback is in the log."""
+def prompts_in(values: Any, name: str = "") -> list[str]:
+    """All texts that stand under a name with "prompt" in it, however deep."""
+    if isinstance(values, Mapping):
+        return [text for key, value in values.items() for text in prompts_in(value, str(key))]
+    if isinstance(values, list):
+        return [text for value in values for text in prompts_in(value, name)]
+    return [values] if isinstance(values, str) and "prompt" in name else []
+
+
+def _words(error: BaseException, what: str) -> str:
+    """An error as a sentence for people; one that nobody expected goes into the log with its traceback."""
     if isinstance(error, EmulsionError):
         return str(error)
-    return f"Something unexpected went wrong: {type(error).__name__}: {error}. The log has the details."
+    found, error_id = f"{type(error).__name__}: {error}", logs.report(log, what, error)
+    return f"Something unexpected went wrong: {found}. The log has the details, error {error_id}."
