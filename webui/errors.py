@@ -28,6 +28,12 @@ class NotFound(EmulsionError):
     status = 404
 
 
+class Forbidden(EmulsionError):
+    """Something that the role of who is asking does not allow."""
+
+    status = 403
+
+
 class QueueFull(EmulsionError):
     """Too many jobs are waiting. `retry_after`: seconds until there is likely to be room."""
 

@@ -24,6 +24,7 @@ FLOORS = (
         "settings_list",
         "paths",
         "ports",
+        "identity",
     }
     | {"environment", "installer", "atomic", "logs", "metrics"},
     {"text", "weights", "diffusion", "imaging"},
@@ -34,7 +35,8 @@ FLOORS = (
     {"training", "workers"},
     {"ui", "api"},
     {"app", "cli", "commands", "pass_options", "script_options", "doctor", "model_commands", "old_flags"}
-    | {"server_options"},
+    | {"server_options"}
+    | {"user_commands"},
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 ONE_ROOM = (0, len(FLOORS) - 1)

@@ -48,14 +48,21 @@ class HostNames:
 
     def __init__(self, bound: str = "127.0.0.1", further: Iterable[str] = ()):
         self._names = {_bare(name) for name in (*LOOPBACK, bound, *further) if name}
+        self._https: set[str] = set()
         self._any_number = bound in ("0.0.0.0", "::", "")
         if self._any_number:
             name = socket.gethostname().lower()
             self._names |= {name, f"{name}.local"}
 
-    def add(self, name: str) -> None:
-        """One more name, such as that of a share link once it is known."""
+    def add(self, name: str, https: bool = False) -> None:
+        """One more name, such as that of a share link once it is known; `https`: it is reached by https alone."""
         self._names.add(_bare(name))
+        if https:
+            self._https.add(_bare(name))
+
+    def over_https(self, host: str) -> bool:
+        """Whether a Host header names what is reached by https alone, though it arrives here without."""
+        return _host_name(host) in self._https
 
     def __contains__(self, host: str) -> bool:
         name = _host_name(host)
