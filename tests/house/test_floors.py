@@ -25,6 +25,7 @@ FLOORS = (
         "paths",
         "ports",
         "identity",
+        "client",
     }
     | {"environment", "installer", "atomic", "logs", "metrics"},
     {"text", "weights", "diffusion", "imaging"},

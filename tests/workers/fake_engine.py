@@ -1,4 +1,4 @@
-"""An engine without torch: steps of 20 ms, pictures of one colour. Prompts can ask it to misbehave."""
+"""An engine without torch: steps of 20 ms (setting step_seconds), pictures of one colour. Prompts can ask it to misbehave."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def engine(settings: Mapping[str, Any]) -> FakeEngine:
     return FakeEngine(settings)
 
 
+def _hold() -> None:
+    """Keep every thread of the process from running, as an endless loop in C does."""
+    sys.setswitchinterval(1e6)
+    while True:
+        pass
+
+
 def _unload(values: Mapping[str, Any], scratch: Path, report: Callable[..., None]) -> None:
     report("outcome", values={"unloaded": True})
 
@@ -41,9 +48,10 @@ def _extras(values: Mapping[str, Any], scratch: Path, report: Callable[..., None
         except (OSError, ValueError):
             report("note", text=f"{values['names'][index]}: not a picture")
             continue
-        size = options["width"], options["height"]
         if options["mode"] == "by":
             size = round(picture.width * options["scale"]), round(picture.height * options["scale"])
+        else:
+            size = options["width"], options["height"]
         text = f"Postprocess upscaler: {options['upscaler']}, Postprocess <tag>: 1"
         _save(picture.resize(size), scratch / f"{index}.png", text, -1, False, {"postprocessing": text}, report)
 
@@ -77,6 +85,7 @@ class FakeEngine:
 
     def __init__(self, settings: Mapping[str, Any]):
         self.settings, self.checkpoint = dict(settings), "first.safetensors"
+        self.step_seconds = settings.get("step_seconds", STEP_SECONDS)
 
     def names(self) -> Mapping[str, Any]:
         """Three samplers, two schedules."""
@@ -97,7 +106,7 @@ class FakeEngine:
         if checkpoint == "broken.safetensors":
             raise InvalidRequest("broken.safetensors is damaged.")
         time.sleep(0.1)
-        self.checkpoint = checkpoint or "first.safetensors"
+        self.checkpoint: str | None = checkpoint or "first.safetensors"
 
     def change(self, settings: Mapping[str, Any]) -> None:
         """Take other settings."""
@@ -119,7 +128,7 @@ class FakeEngine:
                 control.check()
                 if control.skipped.is_set():
                     break
-                time.sleep(STEP_SECONDS)
+                time.sleep(self.step_seconds)
                 report("progress", step=step, steps=steps, batch=batch, batches=request.count, stage="sample")
                 report("preview", b"\xff\xd8preview", step=step)
             if control.skipped.is_set():
@@ -133,6 +142,8 @@ class FakeEngine:
 
     def perform(self, name: str, values: Mapping[str, Any], options: Mapping[str, Any], report, control) -> None:
         """Count to a number, and say how far it came."""
+        if name == "unload":
+            self.checkpoint = None
         if name in OTHER_TASKS:
             OTHER_TASKS[name](values, Path(options["scratch"]), report)
             return
@@ -145,6 +156,10 @@ class FakeEngine:
     def _misbehave(self, prompt: str) -> None:
         if prompt == "die":
             os._exit(9)
+        if prompt == "hang":
+            time.sleep(600)
+        if prompt == "hang and hold":
+            _hold()
         if prompt == "bug":
             raise ValueError("a bug")
         if prompt == "wrong":

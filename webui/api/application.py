@@ -26,6 +26,8 @@ from webui.api import (
 from webui.api.context import Context
 from webui.api.door import Door, HostNames
 from webui.api.login import Accounts, Login
+from webui.api.native import jobs as native_jobs
+from webui.api.native import lists as native_lists
 from webui.api.openai import routes as openai
 from webui.api.problems import add_handlers
 from webui.api.timing import Timing
@@ -47,6 +49,8 @@ ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     picture_info.make_router,
     vae.make_router,
     openai.make_router,
+    native_jobs.make_router,
+    native_lists.make_router,
 )
 
 

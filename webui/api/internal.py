@@ -15,6 +15,7 @@ from starlette.responses import Response
 from webui.api.context import Context
 from webui.api.fields import TolerantFields
 from webui.api.listings import MOST_WAITING
+from webui.api.pictures import preview_type
 from webui.errors import NotFound
 from webui.settings import SETTINGS
 from webui.workers.queue import WAITING
@@ -103,15 +104,8 @@ def _progress(context: Context, fields: TaskFields) -> dict[str, Any]:
     answer |= {"progress": job.progress, "eta": job.eta, "id_live_preview": fields.id_live_preview}
     if fields.live_preview and job.preview is not None and job.preview_id != fields.id_live_preview:
         data = base64.b64encode(job.preview).decode("ascii")
-        answer |= {"live_preview": f"data:{_kind(job.preview)};base64,{data}", "id_live_preview": job.preview_id}
+        answer |= {"live_preview": f"data:{preview_type(job.preview)};base64,{data}", "id_live_preview": job.preview_id}
     return answer
-
-
-def _kind(picture: bytes) -> str:
-    """The media type of a preview, by its first bytes."""
-    if picture.startswith(b"\x89PNG"):
-        return "image/png"
-    return "image/webp" if picture.startswith(b"RIFF") else "image/jpeg"
 
 
 def _sysinfo(context: Context) -> dict[str, Any]:

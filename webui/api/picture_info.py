@@ -69,7 +69,7 @@ def make_router(context: Context) -> APIRouter:
         `settings` are an infotext here, whatever the program wrote. `request_json` is the request once more as text,
         for a page to hand back: a browser's numbers are exact to 2^53 only, and seeds are longer.
         """
-        info = await run_in_threadpool(read_document, await _body(request))
+        info = await run_in_threadpool(read_document, await picture_bytes(request))
         known = {"settings": _settings(info), "request_json": info.request.to_json() if info.request else None}
         return _answer({**info.plain(), **known})
 
@@ -103,7 +103,8 @@ def decoded(text: str) -> bytes:
         raise InvalidRequest("The picture is not base64.") from None
 
 
-async def _body(request: Request) -> bytes:
+async def picture_bytes(request: Request) -> bytes:
+    """The file that a request brings: as the body, in a multipart form, or as base64 in {"image": …}."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         async with request.form(max_files=1, max_fields=8) as form:

@@ -70,3 +70,10 @@ def media_type(path: Path) -> str:
     return {".webp": "image/webp", ".avif": "image/avif"}.get(path.suffix.lower()) or (
         mimetypes.guess_type(path.name)[0] or "image/png"
     )
+
+
+def preview_type(picture: bytes) -> str:
+    """The media type of a preview, by its first bytes."""
+    if picture.startswith(b"\x89PNG"):
+        return "image/png"
+    return "image/webp" if picture.startswith(b"RIFF") else "image/jpeg"
