@@ -16,6 +16,7 @@ from webui.api import (
     internal,
     interrogate,
     listings,
+    manual,
     merge,
     model_lists,
     operation,
@@ -24,6 +25,7 @@ from webui.api import (
     vae,
 )
 from webui.api.context import Context
+from webui.api.description import describe
 from webui.api.door import Door, HostNames
 from webui.api.login import Accounts, Login
 from webui.api.native import jobs as native_jobs
@@ -51,18 +53,17 @@ ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     openai.make_router,
     native_jobs.make_router,
     native_lists.make_router,
+    manual.make_router,
 )
 
 
 def make_application(context: Context) -> FastAPI:
-    """The application without the page; mount that afterwards, so that these routes go first.
-
-    There is no /docs page: FastAPI's loads its scripts from another site.
-    """
+    """The application without the page; mount that afterwards, so that these routes go first."""
     app = FastAPI(title="Emulsion", docs_url=None, redoc_url=None)
     for make_router in ROUTERS:
         app.include_router(make_router(context))
     add_handlers(app)
+    describe(app)
     app.add_middleware(Timing)
     app.add_middleware(Notes)
     return app

@@ -19,11 +19,13 @@ from webui.api.pictures import media_type, preview_type
 from webui.errors import NotFound, QueueFull
 from webui.identity import check_owner, client_of, owner_of
 from webui.imaging.files import open_picture
+from webui.workers.service import JobService
 from webui.workers.views import JobView
 
 MOST_JOBS = 1000  # in one list
 MOST_STREAMS = 256  # jobs that are followed at the same time
 BODY = {"requestBody": {"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}}
+FILE: dict[str, Any] = {"description": "The file.", "content": {"image/*": {}}}
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {"description": "Events until the job is over.", "content": {"text/event-stream": {}}},
     204: {"description": "The end was told already."},
@@ -36,11 +38,6 @@ def make_router(context: Context) -> APIRouter:
     """The routes. Jobs survive the connection that started them. Another client's job is as if it were not there."""
     router = APIRouter(prefix=views.PREFIX)
     service = context.service
-
-    def own(job_id: str, request: Request) -> JobView:
-        job = service.job(job_id)
-        check_owner(request.scope, job.client, job_id)
-        return job
 
     def accepted(job_id: str, request: Request, response: Response) -> Accepted:
         response.headers["Location"] = views.address(_root(request), job_id)
@@ -71,25 +68,31 @@ def make_router(context: Context) -> APIRouter:
     @router.get("/jobs/{job_id}")
     def job(job_id: str, request: Request) -> JobDetails:
         """A job with what was asked for."""
-        return views.details(_root(request), own(job_id, request))
+        return views.details(_root(request), _own(service, job_id, request))
 
     @router.delete("/jobs/{job_id}")
     def cancel(job_id: str, request: Request) -> JobFacts:
         """End a job within one step, or take it out of the queue. One that is over stays as it is."""
-        own(job_id, request)
+        _own(service, job_id, request)
         service.interrupt(job_id, owner_of(request.scope))
         return views.facts(_root(request), service.job(job_id))
 
     @router.post("/jobs/{job_id}/skip")
     def skip(job_id: str, request: Request) -> Wish:
         """Leave the batch that is being made and go on with the next one."""
-        own(job_id, request)
+        _own(service, job_id, request)
         return Wish(done=service.skip(job_id, owner_of(request.scope)))
 
-    @router.get("/jobs/{job_id}/pictures/{index}", response_class=FileResponse)
+    _add_pictures(router, context)
+    _add_stream(router, context)
+    return router
+
+
+def _add_pictures(router: APIRouter, context: Context) -> None:
+    @router.get("/jobs/{job_id}/pictures/{index}", response_class=FileResponse, responses={200: FILE})
     def picture(job_id: str, index: int, request: Request) -> Response:
         """The file of a picture, with its infotext inside."""
-        results = own(job_id, request).results
+        results = _own(context.service, job_id, request).results
         if not 0 <= index < len(results) or not Path(results[index].path).is_file():
             raise NotFound(f"Picture {index} of the job is not there.", "", "It was moved or cleared away.")
         path = Path(results[index].path)
@@ -100,7 +103,7 @@ def make_router(context: Context) -> APIRouter:
     @router.get("/jobs/{job_id}/preview", response_class=Response, responses={204: {"description": "There is none."}})
     def preview(job_id: str, request: Request) -> Response:
         """The newest preview of a running job. `number` in its address only tells browsers that it is another one."""
-        data = own(job_id, request).preview
+        data = _own(context.service, job_id, request).preview
         return Response(data, 200 if data else 204, FRESH, preview_type(data) if data else None)
 
     @router.post("/pictures", status_code=201, openapi_extra=BODY)
@@ -108,11 +111,8 @@ def make_router(context: Context) -> APIRouter:
         """Keep a picture that jobs will start from: the file as the body, or in a multipart form."""
         data = await picture_bytes(request)
         found = await run_in_threadpool(open_picture, data)
-        name = await run_in_threadpool(service.blobs.put, data)
+        name = await run_in_threadpool(context.service.blobs.put, data)
         return Uploaded(name=name, width=found.width, height=found.height)
-
-    _add_stream(router, context)
-    return router
 
 
 def _add_stream(router: APIRouter, context: Context) -> None:
@@ -126,8 +126,7 @@ def _add_stream(router: APIRouter, context: Context) -> None:
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
         """A job as server-sent events: state, progress, preview, picture, note; then done, failed or cancelled."""
-        job = await run_in_threadpool(context.service.job, job_id)
-        check_owner(request.scope, job.client, job_id)
+        job = await run_in_threadpool(_own, context.service, job_id, request)
         if last_event_id == events.END and job.over:
             return Response(status_code=204)
         if len(streams) >= MOST_STREAMS:
@@ -146,3 +145,10 @@ def _add_stream(router: APIRouter, context: Context) -> None:
 
 def _root(request: Request) -> str:
     return str(request.scope.get("root_path") or "")
+
+
+def _own(service: JobService, job_id: str, request: Request) -> JobView:
+    """A job that who is asking may see. Raises NotFound."""
+    job = service.job(job_id)
+    check_owner(request.scope, job.client, job_id)
+    return job

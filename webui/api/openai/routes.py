@@ -38,6 +38,7 @@ from webui.workers.views import JobView
 Fields = TypeVar("Fields", bound=ImageFields)
 IMAGE = "The picture to start from: PNG, JPEG, WebP, AVIF or GIF. image[] is taken too."
 MASK = "A PNG that is transparent where the picture is to change. Default: the picture's own transparency, else all."
+FILE: dict[str, Any] = {"description": "The file.", "content": {"image/*": {}}}
 MOST_FILES, MOST_FIELDS, PRIVATE = 20, 100, {"Cache-Control": "private, max-age=3600"}
 
 
@@ -85,7 +86,7 @@ def make_router(context: Context) -> APIRouter:
         wanted = await run_in_threadpool(from_pictures, fields, prompt, images, None, context)
         return await _made(context, fields, wanted, request)
 
-    @router.get("/images/files/{job_id}/{index}", response_class=FileResponse)
+    @router.get("/images/files/{job_id}/{index}", response_class=FileResponse, responses={200: FILE})
     def file(job_id: str, index: int) -> Response:
         """A picture that an answer named. The address cannot be guessed and is good for some hours."""
         job = context.service.job(job_id)
