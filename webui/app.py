@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from webui.api.door import HostNames
-    from webui.api.login import Accounts
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +49,10 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GRACE_SECONDS = 2  # that open connections get when the server stops
 STOP_SECONDS = 4.0  # that the running job gets for its last step
 
+NO_LOGIN = (
+    "WARNING: --insecure-no-login was given. Whoever reaches this address is the administrator: without any password "
+    "they see all pictures, delete models and change settings."
+)
 
 @dataclass(frozen=True)
 class House:
@@ -132,14 +135,18 @@ def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
     from webui.api.application import guarded, make_application
     from webui.api.context import Context
     from webui.api.door import HostNames
-    from webui.api.login import make_accounts
+    from webui.api.entrance import LoginPage
+    from webui.api.proxy import networks
     from webui.api.traffic import Traffic
 
     options = house.options
-    accounts, made_up = make_accounts(options.auth, options.api_auth, options.share or options.host not in LOOPBACK)
+    from webui.api.book import open_book
+    trusted, given = networks(options.trusted_proxies), (*options.auth, *options.api_auth)
+    book, made_up = open_book(given, options.paths.data, open_to_others(options), options.insecure_no_login)
     context = Context(
         house.service,
         house.store,
+    from webui.ui.login_page import login_files, login_html
         house.catalogue,
         house.for_worker,
         options.offline,
@@ -150,9 +157,11 @@ def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
     app = make_application(context)
     _add_extension_routes(app)
     if not options.nowebui:
-        _add_page(app, house, accounts, context.change_settings)
+        _add_page(app, house, context.change_settings)
     hosts = HostNames(options.host, options.allow_hosts)
-    around = Traffic(guarded(app, hosts, accounts), context.metrics, options.log.access)
+    page = LoginPage(lambda scene: login_html(**vars(scene)), login_files())
+    inside = guarded(app, hosts, book, page, trusted, _root(options))
+    around = Traffic(inside, context.metrics, options.log.access)
     return around, hosts, made_up
 
 
@@ -165,13 +174,22 @@ def _add_extension_routes(app: FastAPI) -> None:
             print(f"The routes {entry.name!r} of an extension are off: {error}", file=sys.stderr)
 
 
-def _add_page(app: FastAPI, house: House, accounts: Accounts, change: Callable[[Mapping[str, Any]], Settings]) -> None:
+def open_to_others(options: StartOptions) -> bool:
+    """Whether others than this machine can reach the program."""
+    return options.share or options.host not in LOOPBACK
+
+
+def _root(options: StartOptions) -> str:
+    """The path below which a proxy serves everything: "" or "/path"."""
+    return f"/{options.subpath}" if options.subpath else ""
+
+
+def _add_page(app: FastAPI, house: House, change: Callable[[Mapping[str, Any]], Settings]) -> None:
     from webui.ui.mount import Place, mount, prepare
 
     options = house.options
     cache = options.paths.data / "page-cache"
     prepare(cache)
-    from webui.api.login import USER
     from webui.ui.page import build_page, page_options
     from webui.ui.routes import page_routes
     from webui.ui.script_routes import script_routes
@@ -180,9 +198,7 @@ def _add_page(app: FastAPI, house: House, accounts: Accounts, change: Callable[[
     app.router.routes.extend(page_routes(house.service))
     app.router.routes.extend(script_routes(house.service, house.store))
     app.router.routes.extend(settings_routes(house.service, house.store, change))
-    user: Callable[[Any], str | None] | None = (lambda request: request.scope.get(USER)) if accounts.page else None
-    root = f"/{options.subpath}" if options.subpath else ""
-    place = Place(cache, user, root, options.host, options.port or 0)
+    place = Place(cache, _root(options), options.host, options.port or 0)
     mount(app, build_page(house.service, house.store), place, page_options(house.store.settings))
 
 
@@ -243,6 +259,7 @@ def _run(application: ASGIApp, house: House, listener: socket.socket, on_ready: 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
+
                 threading.Thread(target=on_ready, name="welcome", daemon=True).start()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -265,6 +282,7 @@ def _run(application: ASGIApp, house: House, listener: socket.socket, on_ready: 
     Server(config).run(sockets=[listener])
 
 
+        proxy_headers=False,  # whose word counts is said in api/proxy.py
 def _welcome(house: House, hosts: HostNames, made_up: tuple[str, str] | None) -> None:
     """Say where the page is, once it answers."""
     options = house.options
@@ -288,6 +306,8 @@ def _welcome(house: House, hosts: HostNames, made_up: tuple[str, str] | None) ->
 
 
 def _share(options: StartOptions, hosts: HostNames) -> None:
+    elif options.insecure_no_login and open_to_others(options):
+        print(f"\n{NO_LOGIN}\n", file=sys.stderr, flush=True)
     """A public address through Gradio's tunnel; without it the server goes on alone."""
     if options.offline:
         print("There is no public link: --offline was given.", flush=True)
@@ -300,7 +320,7 @@ def _share(options: StartOptions, hosts: HostNames) -> None:
     except Exception as error:
         print(f"There is no public link: {error} The page goes on here.", flush=True)
         return
-    hosts.add(urlsplit(address).hostname or "")
+    hosts.add(urlsplit(address).hostname or "", https=address.startswith("https:"))
     print(f"Public link: {address}", flush=True)
 
 

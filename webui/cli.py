@@ -23,6 +23,7 @@ from webui.pass_options import add_pass_options
 from webui.paths import Paths, StartOptions, make_paths
 from webui.script_options import add_script_options, list_scripts
 from webui.server_options import add_operation_options, operation_of
+from webui.user_commands import add_users_options, manage_users
 
 PRECISIONS = {"auto": "auto", "autocast": "auto", "full": "float32", "half": "float16"}
 PRECISIONS |= {name: name for name in ("float32", "bfloat16", "float16")}
@@ -81,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("extras", add_extras_options, run_extras, "enlarge pictures without the server"),
         ("models", add_models_options, run_models, "list checkpoints, inspect a file, fetch one, or merge some"),
         ("pictures", add_pictures_options, run_pictures, "say how pictures were made, whichever program made them"),
+        ("users", add_users_options, run_users, "accounts of the people who may enter, and tokens for their scripts"),
         ("doctor", add_doctor_options, run_doctor, "report on this installation, in plain words"),
     ):
         command = commands.add_parser(
@@ -134,13 +136,19 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     web.add_argument("--server-name", metavar="ADDRESS", help="the address to listen on")
     web.add_argument("--port", type=int, help="default: 7860, or the next free one; 7861 with --nowebui")
     web.add_argument("--share", action="store_true", help="make a public Gradio link (use it with --auth)")
-    web.add_argument("--auth", "--gradio-auth", metavar="USER:PASSWORD", help="login; several with commas between")
+    about = "an administrator's login, for page and HTTP routes; several with commas between (more people: users add)"
+    web.add_argument("--auth", "--gradio-auth", metavar="USER:PASSWORD", help=about)
     web.add_argument("--auth-file", "--gradio-auth-path", metavar="FILE", help="the same, from a file")
-    web.add_argument("--api-auth", metavar="USER:PASSWORD", help="login for the HTTP routes; default: that of the page")
+    web.add_argument("--api-auth", metavar="USER:PASSWORD", help="the same as --auth")
+    about = "with --listen or --share: let everybody in as administrator (never on a network you do not own)"
+    web.add_argument("--insecure-no-login", action="store_true", help=about)
     web.add_argument("--nowebui", action="store_true", help="HTTP routes only")
     web.add_argument("--autolaunch", action="store_true", help="open the page in the browser")
     web.add_argument("--allow-host", metavar="NAME", action="append", default=[], help="a Host name to answer to")
-    web.add_argument("--subpath", default="", metavar="PATH", help="path below which a proxy serves the page")
+    about = "path below which a reverse proxy serves everything"
+    web.add_argument("--root-path", "--subpath", dest="subpath", default="", metavar="PATH", help=about)
+    about = "address or network of a reverse proxy whose X-Forwarded headers are believed (may be repeated)"
+    web.add_argument("--trusted-proxy", metavar="ADDRESS", action="append", default=[], help=about)
     web.add_argument("--tls-keyfile", type=Path, metavar="FILE", help="serve https with this key")
     web.add_argument("--tls-certfile", type=Path, metavar="FILE", help="and this certificate")
     web.add_argument("--theme", choices=("light", "dark"), help="default: as in the settings")
@@ -297,6 +305,8 @@ def start_options(options: argparse.Namespace) -> StartOptions:
         autolaunch=options.autolaunch,
         allow_hosts=tuple(options.allow_host),
         subpath=options.subpath.strip("/"),
+        insecure_no_login=options.insecure_no_login,
+        trusted_proxies=tuple(options.trusted_proxy),
         tls_keyfile=options.tls_keyfile,
         tls_certfile=options.tls_certfile,
         theme=options.theme,
@@ -368,6 +378,11 @@ def run_bench(options: argparse.Namespace) -> int:
     from benchmarks.__main__ import main as bench
 
     return int(bench(options.rest) or 0)
+def run_users(options: argparse.Namespace) -> int:
+    """List, add, change and remove accounts."""
+    return manage_users(options, paths_of(options).data)
+
+
 
 
 def run_doctor(options: argparse.Namespace) -> int:

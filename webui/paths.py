@@ -116,8 +116,10 @@ class StartOptions:
     host: str = "127.0.0.1"  # "0.0.0.0" with --listen
     port: int | None = None  # None: 7860, or the next free one up to 7869
     share: bool = False
-    auth: tuple[tuple[str, str], ...] = ()  # user, password: the page
-    api_auth: tuple[tuple[str, str], ...] = ()  # user, password: /sdapi; empty: as the page
+    auth: tuple[tuple[str, str], ...] = ()  # user, password: administrators
+    api_auth: tuple[tuple[str, str], ...] = ()  # more of them
+    insecure_no_login: bool = False  # others may reach the program without a login
+    trusted_proxies: tuple[str, ...] = ()  # addresses or networks whose X-Forwarded headers count
     nowebui: bool = False
     autolaunch: bool = False
     allow_hosts: tuple[str, ...] = ()  # further Host names to answer to

@@ -1,78 +1,472 @@
-"""Names and passwords."""
+"""The login: who is recognised by a Basic header, a token or a cookie, and what the others are told."""
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from webui.api.login import USER, Accounts, Login, make_accounts
+from tests.api.people import CHEAP, PASSWORD, make_file
+from webui.api.application import guarded
+from webui.api.book import AccountBook, open_book
+from webui.api.door import HostNames
+from webui.api.entrance import LoginPage, safe_path
+from webui.api.login import Login
+from webui.api.passwords import Passwords
+from webui.api.throttle import FREE, LONGEST
+from webui.identity import ROLE, USER
+from webui.ui.login_page import login_files, login_html
+
+ADDRESS = "http://127.0.0.1:7860"
+PAGE = LoginPage(lambda scene: login_html(**vars(scene)), login_files())
+HTML = {"accept": "text/html,application/xhtml+xml"}
+PATHS = ("/", "/sdapi/v1/options", "/gradio_api/app_id", "/anything", "/ui/options", "/healthz")
 
 
 async def who(request):
-    return PlainTextResponse(str(request.scope[USER]))
+    return JSONResponse([request.scope[USER], request.scope[ROLE]])
 
 
-def client(accounts: Accounts) -> TestClient:
-    routes = [Route(path, who) for path in ("/", "/sdapi/v1/options", "/gradio_api/app_id", "/anything")]
-    return TestClient(Login(Starlette(routes=routes), accounts))
+def client(book: AccountBook, **options) -> TestClient:
+    routes = [Route(path, who, methods=["GET", "POST"]) for path in PATHS]
+    app = guarded(Starlette(routes=routes), HostNames(further=("pictures.home",)), book, PAGE, **options)
+    return TestClient(app, base_url=ADDRESS, follow_redirects=False)
 
 
-def test_without_accounts_everybody_enters():
-    assert client(Accounts()).get("/").text == "None"
+@pytest.fixture
+def file(tmp_path):
+    """Accounts of one person for each role."""
+    return make_file(tmp_path)
+
+
+@pytest.fixture
+def door(file):
+    return client(AccountBook([("root", "pass:word")], file))
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def log_in(door: TestClient, name: str, password: str = PASSWORD, **more: str):
+    return door.post("/login", data={"name": name, "password": password, **more})
+
+
+# Who is recognised -----------------------------------------------------------------------------------------------
+
+
+def test_without_accounts_everybody_is_the_administrator():
+    assert client(AccountBook()).get("/").json() == [None, "administrator"]
+
+
+def test_a_book_that_must_have_accounts_lets_nobody_in_without_them():
+    assert client(AccountBook(required=True)).get("/").status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/", "/sdapi/v1/options", "/gradio_api/app_id", "/anything", "/missing"])
-def test_with_accounts_nothing_is_open(path):
-    door = client(Accounts((("ann", "pass:word"),), (("ann", "pass:word"),)))
+def test_with_accounts_nothing_is_open(door, path):
     answer = door.get(path)
     assert answer.status_code == 401 and answer.headers["www-authenticate"].startswith("Basic")
-    assert door.get(path, auth=("ann", "pass:word")).status_code != 401
+    assert answer.json()["detail"] == "Not authenticated"
+    assert door.get(path, auth=("root", "pass:word")).status_code != 401
+
+
+@pytest.mark.parametrize("name", ["adam", "uma", "rita"])
+def test_a_password_a_token_and_a_cookie_name_the_same_person(door, file, name):
+    expected = [name, {"adam": "administrator", "uma": "user", "rita": "read-only"}[name]]
+    assert door.get("/", auth=(name, PASSWORD)).json() == expected
+    assert door.get("/", headers=bearer(file.add_token(name))).json() == expected
+    assert log_in(door, name).status_code == 303
+    assert door.get("/").json() == expected
 
 
 @pytest.mark.parametrize(
-    "header", ["", "Basic", "Basic !!!", "Basic YW5u", "Bearer YW5uOnBhc3M=", "Basic /////w==", "Basic YW5uOndyb25n"]
+    "header",
+    ["", "Basic", "Basic !!!", "Basic YW5u", "Bearer YW5uOnBhc3M=", "Basic /////w==", "Basic YW5uOndyb25n", "Bearer "]
+    + ["Basic " + base64.b64encode(b":").decode(), "Digest username=root", "Bearer em_" + "A" * 43],
 )
-def test_wrong_headers_are_refused(header):
-    door = client(Accounts((("ann", "pass"),), (("ann", "pass"),)))
+def test_wrong_headers_are_refused(door, header):
     assert door.get("/", headers={"authorization": header}).status_code == 401
 
 
-def test_one_users_password_does_not_open_for_another():
-    accounts = (("ann", "a"), ("bob", "b"))
-    assert client(Accounts(accounts, accounts)).get("/", auth=("ann", "b")).status_code == 401
-    assert client(Accounts(accounts, accounts)).get("/", auth=("bob", "b")).text == "bob"
+def test_one_persons_password_does_not_open_for_another(door):
+    assert door.get("/", auth=("uma", "pass:word")).status_code == 401
+    assert door.get("/", auth=("root", PASSWORD)).status_code == 401
 
 
-def test_page_and_api_can_have_accounts_of_their_own():
-    door = client(Accounts((("page", "p"),), (("api", "a"),)))
-    assert door.get("/sdapi/v1/options", auth=("page", "p")).status_code == 401
-    assert door.get("/sdapi/v1/options", auth=("api", "a")).status_code == 200
-    assert door.get("/", auth=("api", "a")).status_code == 401
+def test_logins_of_the_command_line_are_administrators_for_page_and_routes_alike():
+    door = client(AccountBook([("page", "p"), ("api", "a")]))
+    for pair in (("page", "p"), ("api", "a")):
+        for path in ("/", "/sdapi/v1/options"):
+            assert door.get(path, auth=pair).json() == [pair[0], "administrator"]
 
 
-ANN, BOT = (("ann", "x"),), (("bot", "y"),)
+def test_a_server_for_others_makes_up_a_login(tmp_path):
+    book, made_up = open_book((), tmp_path, open_to_others=True)
+    assert client(book).get("/", auth=made_up).json() == ["emulsion", "administrator"]
+    assert len(made_up[1]) >= 16 and made_up != open_book((), tmp_path, open_to_others=True)[1]
+
+
+def test_none_is_made_up_where_one_was_given_or_nobody_else_can_come_or_it_is_refused_by_name(tmp_path):
+    assert open_book([("ann", "x")], tmp_path, open_to_others=True)[1] is None
+    assert open_book((), tmp_path, open_to_others=False)[1] is None
+    book, made_up = open_book((), tmp_path, open_to_others=True, insecure=True)
+    assert made_up is None and client(book).get("/").status_code == 200
+    make_file(tmp_path)
+    book, made_up = open_book((), tmp_path, open_to_others=True, insecure=True)
+    assert made_up is None and client(book).get("/").status_code == 401  # there are accounts, so they count
+
+
+# The file is followed while the server runs ------------------------------------------------------------------------
+
+
+def test_a_running_server_takes_notice_of_new_removed_and_changed_accounts(tmp_path):
+    file = make_file(tmp_path, people=())
+    door = client(AccountBook(file=file))
+    assert door.get("/").status_code == 200
+    file.add("ann", "user", PASSWORD)
+    assert door.get("/").status_code == 401
+    assert door.get("/", auth=("ann", PASSWORD)).json() == ["ann", "user"]
+    file.change("ann", role="read-only")
+    assert door.get("/", auth=("ann", PASSWORD)).json() == ["ann", "read-only"]
+    file.change("ann", password="another password")
+    assert door.get("/", auth=("ann", PASSWORD)).status_code == 401
+    file.add("bob", "user", PASSWORD)
+    file.remove("ann")
+    assert door.get("/", auth=("ann", "another password")).status_code == 401
+
+
+def test_a_revoked_token_opens_nothing(door, file):
+    token = file.add_token("uma")
+    assert door.get("/", headers=bearer(token)).status_code == 200
+    file.remove_token("uma", file.read()["uma"].tokens[0].id)
+    assert door.get("/", headers=bearer(token)).status_code == 401
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"accounts": [{"name": "eve"}]}', None])
+def test_a_damaged_or_missing_file_lets_nobody_in_who_was_out(door, file, damage):
+    assert door.get("/", auth=("uma", PASSWORD)).status_code == 200
+    if damage is None:
+        file.path.unlink()
+    else:
+        file.path.write_bytes(damage)
+    assert door.get("/").status_code == 401
+    assert door.get("/", auth=("uma", PASSWORD)).status_code == 200
+
+
+def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(file, monkeypatch):
+    asked = []
+    book = AccountBook(file=file)
+    monkeypatch.setattr(book, "by_password", lambda *pair, real=book.by_password: asked.append(pair) or real(*pair))
+    door = client(book)
+    for _ in range(4):
+        assert door.get("/", auth=("uma", PASSWORD)).status_code == 200
+    assert len(asked) == 1
+    for _ in range(2):
+        door.get("/", auth=("uma", "wrong"))
+    assert len(asked) == 3
+
+
+def test_what_is_remembered_of_a_password_is_no_password(file):
+    import asyncio
+
+    passwords = Passwords(AccountBook(file=file))
+    assert asyncio.run(passwords.person("uma", PASSWORD, "1.2.3.4")).name == "uma"
+    assert PASSWORD not in repr(vars(passwords)) and len(passwords._known) == 1
+
+
+# What others are told ----------------------------------------------------------------------------------------------
+
+
+def test_a_browser_is_sent_to_the_login_page_and_from_there_to_where_it_wanted(door):
+    answer = door.get("/anything?a=1&b=%2F", headers=HTML)
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/login?next=%2Fanything%3Fa%3D1%26b%3D%252F"
+    assert door.get("/", headers=HTML).headers["location"] == "/login"
+    page = door.get(answer.headers["location"], headers=HTML)
+    assert page.status_code == 200 and 'value="/anything?a=1&amp;b=%2F"' in page.text
+    answer = log_in(door, "uma", next="/anything?a=1&b=%2F")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/anything?a=1&b=%2F")
+
+
+def test_only_navigations_are_redirected(door):
+    assert door.post("/", headers=HTML).status_code == 401
+    assert door.get("/", headers={"accept": "*/*"}).status_code == 401
+    assert door.get("/", headers={**HTML, "sec-fetch-mode": "cors"}).status_code == 401
+    assert door.get("/", headers={**HTML, "sec-fetch-mode": "navigate"}).status_code == 303
+
+
+@pytest.mark.parametrize("mode", ["cors", "same-origin", "no-cors", "navigate"])
+def test_a_browser_never_asks_with_a_window_of_its_own(door, mode):
+    answer = door.get("/ui/options", headers={"accept": "*/*", "sec-fetch-mode": mode})
+    assert answer.status_code == 401 and "www-authenticate" not in answer.headers
+
+
+def test_a_role_that_is_too_small_is_told_so(door):
+    answer = door.get("/ui/options", auth=("uma", PASSWORD))
+    assert answer.status_code == 403
+    assert answer.json()["errors"] == "This needs an administrator, and uma is user."
+
+
+def test_open_routes_answer_everybody(door):
+    assert door.get("/healthz").json() == [None, "nobody"]
+    assert door.get("/healthz", headers={"authorization": "Basic nonsense"}).status_code == 200
+
+
+def test_web_sockets_need_a_login_too(door):
+    from starlette.websockets import WebSocketDisconnect
+
+    with pytest.raises(WebSocketDisconnect), door.websocket_connect("/anything"):
+        pass
+
+
+# The page ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_login_shows_the_page_again_with_the_name_and_without_the_password(door):
+    answer = log_in(door, "<uma>", "wrong-secret")
+    assert answer.status_code == 401 and "do not belong together" in answer.text
+    assert "&lt;uma&gt;" in answer.text and "<uma>" not in answer.text and "wrong-secret" not in answer.text
+    assert "set-cookie" not in answer.headers
 
 
 @pytest.mark.parametrize(
-    ("auth", "api_auth", "listen", "page", "api"),
+    ("languages", "query", "lang"),
     [
-        ((), (), False, (), ()),
-        (ANN, (), False, ANN, ANN),
-        ((), BOT, False, (), BOT),
-        (ANN, BOT, False, ANN, BOT),
-        ((), BOT, True, BOT, BOT),
-        (ANN, (), True, ANN, ANN),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "", "zh-CN"),
+        ("zh-TW", "", "zh-CN"),
+        ("de,en;q=0.5", "", "en"),
+        ("en;q=0.4,zh;q=0.6", "", "zh-CN"),
+        ("zh", "?lang=en", "en"),
+        ("en", "?lang=zh-CN", "zh-CN"),
+        ("en", "?lang=<script>", "en"),
+        (";;;q=x,,", "", "en"),
     ],
 )
-def test_either_list_stands_in_for_the_other(auth, api_auth, listen, page, api):
-    accounts, made_up = make_accounts(auth, api_auth, listen)
-    assert (accounts.page, accounts.api, made_up) == (page, api, None)
+def test_the_page_speaks_the_readers_language(door, languages, query, lang):
+    text = door.get(f"/login{query}", headers={"accept-language": languages}).text
+    assert f'<html lang="{lang}">' in text and "<script>&" not in text
 
 
-def test_a_server_for_others_makes_up_a_login():
-    accounts, made_up = make_accounts((), (), True)
-    assert accounts.page == accounts.api == (made_up,)
-    assert len(made_up[1]) >= 16 and made_up != make_accounts((), (), True)[1]
+def test_the_page_needs_nothing_that_is_behind_the_login(door):
+    import re
+
+    text = door.get("/login").text
+    for address in re.findall(r'(?:src|href)="([^"]+)"', text):
+        assert "//" not in address and door.get(f"/{address}".replace("&amp;", "&")).status_code == 200
+    assert door.get("/login/../ui/options").status_code in (401, 404)
+    assert door.get("/login/accounts.json").status_code == 404
+
+
+def test_the_cookie_is_for_the_server_alone(door):
+    cookie = log_in(door, "uma").headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=lax" in cookie and "path=/;" in cookie and "; secure" not in cookie
+    door.cookies.clear()
+    https = TestClient(door.app, base_url="https://pictures.home", follow_redirects=False)
+    assert "; secure" in log_in(https, "uma").headers["set-cookie"].lower()
+
+
+def test_logging_out_takes_the_cookie_away_and_only_a_post_does(door):
+    log_in(door, "uma")
+    assert door.get("/logout").status_code == 405 and door.get("/").status_code == 200
+    answer = door.post("/logout")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    assert door.get("/").status_code == 401
+
+
+def test_whoever_is_inside_sees_no_login_page(door):
+    assert client(AccountBook()).get("/login").headers["location"] == "/"
+    log_in(door, "uma")
+    assert door.get("/login?next=/anything").headers["location"] == "/anything"
+
+
+def test_another_site_cannot_log_a_visitor_in_or_out(door):
+    for headers in ({"origin": "http://evil.com"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+        for path in ("/login", "/logout"):
+            assert door.post(path, data={"name": "uma", "password": PASSWORD}, headers=headers).status_code == 403
+
+
+def test_a_form_that_is_no_form_is_refused(door):
+    assert door.post("/login", content=b"a=1&" * 10_000).status_code == 400
+    assert door.post("/login", content=b"a=1&" * 30).status_code == 400
+    assert door.post("/login", content=b"\xff\xfe").status_code == 401
+    assert door.request("DELETE", "/login").status_code == 405
+
+
+ELSEWHERE = [
+    *("//evil.com", "///evil.com", "http://evil.com", "https:evil.com", "/\\evil.com", "\\\\evil.com", "evil.com", ""),
+    *(
+        "/\t/evil.com",
+        "/\n/evil.com",
+        "\t//evil.com",
+        " //evil.com",
+        "/%0d%0aset-cookie:a=b\r\nx",
+        "javascript:alert(1)",
+    ),
+    *("/x\r\nlocation: //evil.com", "/\x00/evil.com", "/\x7f/evil.com", "/é", "/a b", '/"><script>', "@evil.com"),
+    *("/login", "/login?next=/login", "/logout", "/" + "a" * 3000, ".", "./x", "?x=//evil.com"),
+]
+
+
+@pytest.mark.parametrize("wanted", ELSEWHERE)
+def test_nobody_is_sent_elsewhere(door, wanted):
+    assert safe_path(wanted) == "/"
+    assert log_in(door, "uma", next=wanted).headers["location"] == "/"
+
+
+@pytest.mark.parametrize(
+    "wanted", ["/", "/?__theme=dark", "/ui/history/3/file", "/a/%2F%2Fevil.com", "/x?next=//evil.com"]
+)
+def test_places_of_this_server_are_kept(wanted):
+    assert safe_path(wanted) == wanted
+
+
+# Forged cookies ----------------------------------------------------------------------------------------------------
+
+
+def cookie_of(door: TestClient, name: str = "uma") -> tuple[str, str]:
+    pair = log_in(door, name).headers["set-cookie"].split(";")[0]
+    door.cookies.clear()
+    return tuple(pair.split("=", 1))
+
+
+def encoded(body: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(body).encode()).decode().rstrip("=")
+
+
+def test_no_changed_cookie_is_taken(door):
+    cookie, value = cookie_of(door)
+    text, signature = value.split(".")
+    name, fingerprint, expires = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    forged = [
+        *(
+            f"{encoded(body)}.{signature}"
+            for body in (["adam", fingerprint, expires], [name, fingerprint, expires + 1])
+        ),
+        *(f"{text}.{signature[:-1]}{c}" for c in "0f" if c != signature[-1]),
+        *(f"{text}.", text, f".{signature}", "", ".", f"{text}.{signature}.x", f"{text}.{signature.upper()}"),
+        *(f"{text}A.{signature}", f"{text}=.{signature}", "é.é", "A" * 5000),
+    ]
+    for bad in forged:
+        assert door.get("/", headers={"cookie": f"{cookie}={bad}".encode()}).status_code == 401, bad
+    assert door.get("/", headers={"cookie": f"{cookie}={value}"}).status_code == 200
+
+
+def test_a_cookie_ends_with_its_time_the_password_the_account_and_the_key(file):
+    from webui.api.sessions import DAYS, Sessions
+
+    book = AccountBook(file=file)
+    now = [1e9]
+    sessions = Sessions(book, lambda: now[0])
+    value = sessions.make(book.by_password("uma", PASSWORD))
+    assert sessions.person(value).role == "user"
+    now[0] += DAYS * 86400 - 1
+    assert sessions.person(value) is not None
+    now[0] += 1
+    assert sessions.person(value) is None
+    value = sessions.make(book.by_password("uma", PASSWORD))
+    file.change("uma", role="read-only")
+    assert sessions.person(value).role == "read-only"
+    assert Sessions(AccountBook(file=file)).person(value) is None  # another key
+    file.change("uma", password="another password")
+    assert sessions.person(value) is None
+    value = sessions.make(book.by_password("rita", PASSWORD))
+    file.remove("rita")
+    assert sessions.person(value) is None
+
+
+def test_a_cookie_outlives_a_restart(tmp_path, file):
+    cookie, value = cookie_of(client(open_book([("root", "x")], tmp_path, False)[0]))
+    door = client(open_book([("root", "x")], tmp_path, False)[0])
+    assert door.get("/", headers={"cookie": f"{cookie}={value}"}).json() == ["uma", "user"]
+
+
+# Guessing ----------------------------------------------------------------------------------------------------------
+
+
+def test_guessing_has_to_wait_and_the_answer_says_how_long(door):
+    answers = [door.get("/", auth=("uma", f"wrong {n}")) for n in range(FREE + 1)]
+    assert [answer.status_code for answer in answers] == [401] * FREE + [429]
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= LONGEST
+    assert door.get("/", auth=("uma", PASSWORD)).status_code == 429  # else it would tell that this one is right
+    page = log_in(door, "uma")
+    assert page.status_code == 429 and "Too many logins" in page.text and page.headers["retry-after"]
+
+
+def elsewhere(door: TestClient) -> TestClient:
+    """The same server, from another address."""
+    return TestClient(door.app, base_url=ADDRESS, client=("203.0.113.9", 5), follow_redirects=False)
+
+
+def test_guessing_does_not_hinder_those_who_are_inside(door, file):
+    assert door.get("/", auth=("uma", PASSWORD)).status_code == 200
+    token, (cookie, value) = file.add_token("uma"), cookie_of(door)
+    for number in range(FREE + 1):
+        elsewhere(door).get("/", auth=("uma", f"wrong {number}"))
+    for one in (door, elsewhere(door)):
+        assert one.get("/", headers=bearer(token)).status_code == 200
+        assert one.get("/", headers={"cookie": f"{cookie}={value}"}).status_code == 200
+    assert door.get("/", auth=("uma", PASSWORD)).status_code == 200
+
+
+def test_a_password_that_is_remembered_cannot_be_guessed_faster(door):
+    assert door.get("/", auth=("uma", PASSWORD)).status_code == 200
+    for number in range(FREE + 1):
+        elsewhere(door).get("/", auth=("uma", f"wrong {number}"))
+    assert elsewhere(door).get("/", auth=("uma", PASSWORD)).status_code == 429
+    for number in range(FREE + 1):
+        door.get("/", auth=("uma", f"wrong {number}"))
+    assert door.get("/", auth=("uma", PASSWORD)).status_code == 429
+
+
+def test_a_browser_that_was_inside_before_can_log_in_while_others_guess(door):
+    cookie, value = cookie_of(door)
+    for number in range(FREE + 1):
+        log_in(elsewhere(door), "uma", f"wrong {number}")
+    assert log_in(elsewhere(door), "uma").status_code == 429
+    headers, form = {"cookie": f"{cookie}={value}"}, {"name": "uma", "password": PASSWORD}
+    assert elsewhere(door).post("/login", data=form, headers=headers).status_code == 303
+    form["name"] = "adam"
+    assert elsewhere(door).post("/login", data=form, headers=headers).status_code == 429
+
+
+def test_an_unknown_name_costs_as_much_as_a_wrong_password(file, monkeypatch):
+    from webui.api import book as module
+
+    costs = []
+    monkeypatch.setattr(
+        module, "check_password", lambda password, hashed: costs.append(hashed.split("$")[1:4]) or False
+    )
+    book = AccountBook([("root", "x")], file)
+    for name in ("uma", "nobody-of-this-name", "root", ""):
+        assert book.by_password(name, "wrong") is None
+    assert len(costs) == 4 and costs == [list(map(str, CHEAP))] * 4
+
+
+def test_every_login_of_the_command_line_is_compared(monkeypatch):
+    from webui.api import book as module
+
+    compared = []
+    monkeypatch.setattr(module, "_same", lambda left, right: compared.append(right) or left == right)
+    book = AccountBook([("ann", "a"), ("bob", "b")])
+    for pair in (("ann", "a"), ("bob", "b"), ("eve", "x")):
+        compared.clear()
+        book.by_password(*pair)
+        assert compared == ["ann", "a", "bob", "b"]
+
+
+def test_the_middleware_passes_the_programs_own_messages_on():
+    import anyio
+
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope["type"])
+
+    anyio.run(Login(app, AccountBook()), {"type": "lifespan"}, None, None)
+    assert seen == ["lifespan"]

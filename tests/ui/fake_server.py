@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse  # noqa: E402
 
 from tests.ui.fake_models import make_library  # noqa: E402
 from tests.ui.fake_service import FakeCatalogue, FakeService  # noqa: E402
-from webui.api import downloads, merge, picture_info, vae  # noqa: E402
+from webui.api import downloads, me, merge, picture_info, vae  # noqa: E402
 from webui.api.context import Context  # noqa: E402
 from webui.api.problems import add_handlers  # noqa: E402
 from webui.library.history import History  # noqa: E402
@@ -38,7 +38,7 @@ def main(port: int, step_seconds: float) -> None:
     store = SettingsStore(catalogue.library.paths)
     app = FastAPI()
     context = Context(service, store, catalogue, lambda settings: {})  # type: ignore[arg-type]
-    for room in (picture_info, downloads, merge, vae):
+    for room in (picture_info, downloads, me, merge, vae):
         app.include_router(room.make_router(context))
     add_handlers(app)
 

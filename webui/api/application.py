@@ -17,6 +17,7 @@ from webui.api import (
     interrogate,
     listings,
     manual,
+    me,
     merge,
     model_lists,
     operation,
@@ -24,15 +25,18 @@ from webui.api import (
     script_lists,
     vae,
 )
+from webui.api.book import AccountBook
 from webui.api.context import Context
 from webui.api.description import describe
 from webui.api.door import Door, HostNames
-from webui.api.login import Accounts, Login
+from webui.api.entrance import LoginPage
+from webui.api.login import Login
 from webui.api.native import jobs as native_jobs
 from webui.api.native import lists as native_lists
 from webui.api.openai import routes as openai
 from webui.api.problems import add_handlers
 from webui.api.timing import Timing
+from webui.api.proxy import Network, Proxy
 from webui.api.traffic import Notes
 
 ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
@@ -51,6 +55,7 @@ ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     picture_info.make_router,
     vae.make_router,
     openai.make_router,
+    me.make_router,
     native_jobs.make_router,
     native_lists.make_router,
     manual.make_router,
@@ -69,6 +74,13 @@ def make_application(context: Context) -> FastAPI:
     return app
 
 
-def guarded(app: ASGIApp, hosts: HostNames, accounts: Accounts | None = None) -> ASGIApp:
+def guarded(
+    app: ASGIApp,
+    hosts: HostNames,
+    book: AccountBook | None = None,
+    page: LoginPage | None = None,
+    trusted: tuple[Network, ...] = (),
+    root: str = "",
+) -> ASGIApp:
     """The application behind its doors: what a server may be given. Whatever is mounted later is behind them too."""
-    return Door(Login(app, accounts or Accounts()), hosts)
+    return Proxy(Door(Login(app, book or AccountBook(), page), hosts), hosts, trusted, root)

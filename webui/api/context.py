@@ -9,7 +9,6 @@ from typing import Any
 
 from fastapi import Request
 
-from webui.api.login import USER
 from webui.api.task_ids import TaskIds
 from webui.engine.catalogue import Catalogue
 from webui.engine.extensions import Extensions
@@ -47,4 +46,4 @@ class Context:
 
 def client_of(request: Request) -> str:
     """Who is asking: the user's name, or the address."""
-    return request.scope.get(USER) or (request.client.host if request.client else "")
+    return client_of_scope(request.scope)

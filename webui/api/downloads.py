@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from webui.api.context import Context
 from webui.errors import InvalidRequest
+from webui.identity import Level, may
 from webui.library.download import Place, read_wish
 from webui.library.downloads import Downloads
 from webui.paths import MODEL_FOLDERS
@@ -56,8 +57,8 @@ def make_router(context: Context) -> APIRouter:
 
 
 def sits_here(request: Request) -> bool:
-    """Whether a request comes from this very machine, and not through a proxy or a share link."""
-    if any(name in request.headers for name in FORWARDED):
+    """Whether a request is an administrator's of this very machine, and came not through a proxy or a share link."""
+    if not may(request.scope, Level.ADMINISTER) or any(name in request.headers for name in FORWARDED):
         return False
     host = (request.headers.get("host") or "").rpartition(":")[0].strip("[]") or request.headers.get("host", "")
     return _is_loopback(request.client.host if request.client else "") and _is_loopback(host)

@@ -21,6 +21,7 @@ from webui.api.problems import JobFailed
 from webui.api.replies import reply
 from webui.api.requests import effective_settings, make_request
 from webui.errors import InvalidRequest, WorkerLost
+from webui.identity import Level, demand
 from webui.request import GenerationRequest
 from webui.scripts import SCRIPTS, from_positions
 from webui.settings import Settings, known_options
@@ -93,6 +94,7 @@ def _submit(
     if not fields.override_settings_restore_afterwards and overrides:
         context.change_settings(overrides)
     options: Mapping[str, Any] = {"settings": overrides | _grid(fields)}
+        demand(asked.scope, Level.ADMINISTER, "Keeping override_settings")
     if not fields.script_name:
         return context.service.submit(wanted, client_of(asked), tab, True, 0, options)
     values = script_values(fields.script_name, fields.script_args, wanted, tab, sits_here(asked))

@@ -6,22 +6,22 @@ import base64
 import json
 import platform
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import psutil
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from webui.api.context import Context
 from webui.api.fields import TolerantFields
-from webui.api.listings import MOST_WAITING
+from webui.api.listings import MOST_WAITING, without_private
 from webui.api.pictures import preview_type
 from webui.errors import NotFound
+from webui.identity import check_owner, owner_of
 from webui.settings import SETTINGS
 from webui.workers.queue import WAITING
 from webui.workers.views import JobView
-
-PRIVATE = ("model_folders", "hub_endpoint")  # settings that are not for reports
 
 
 class TaskFields(TolerantFields):
@@ -44,14 +44,15 @@ def make_router(context: Context) -> APIRouter:
         return {}
 
     @router.post("/progress")
-    def progress(fields: TaskFields) -> dict[str, Any]:
-        """How one job is getting on."""
-        return _progress(context, fields)
+    def progress(fields: TaskFields, request: Request) -> dict[str, Any]:
+        """How one job is getting on. Somebody else's is as if it were not there, except for administrators."""
+        return _progress(context, fields, request.scope)
 
     @router.get("/pending-tasks")
-    def pending_tasks() -> dict[str, Any]:
-        """The jobs that wait, the next one first."""
-        waiting = [job for job in context.service.jobs(MOST_WAITING) if job.state == WAITING]
+    def pending_tasks(request: Request) -> dict[str, Any]:
+        """The jobs that wait, the next one first: one's own, or everybody's for an administrator."""
+        jobs = context.service.jobs(MOST_WAITING, owner_of(request.scope))
+        waiting = [job for job in jobs if job.state == WAITING]
         return {"size": len(waiting), "tasks": [job.id for job in sorted(waiting, key=lambda job: job.position)]}
 
     @router.get("/quicksettings-hint")
@@ -80,9 +81,10 @@ def make_router(context: Context) -> APIRouter:
     return router
 
 
-def _progress(context: Context, fields: TaskFields) -> dict[str, Any]:
+def _progress(context: Context, fields: TaskFields, scope: Mapping[str, Any]) -> dict[str, Any]:
     try:
         job: JobView | None = context.service.job(context.task_ids.job(fields.id_task))
+        check_owner(scope, job.client, job.id)
     except NotFound:
         job = None
     active = job is not None and job.state == "running"
@@ -110,7 +112,7 @@ def _progress(context: Context, fields: TaskFields) -> dict[str, Any]:
 
 def _sysinfo(context: Context) -> dict[str, Any]:
     status = context.service.status()
-    settings = {name: value for name, value in context.store.settings.values.items() if name not in PRIVATE}
+    settings = without_private(dict(context.store.settings.values))
     return {
         "Platform": platform.platform(),
         "Python": platform.python_version(),

@@ -6,18 +6,20 @@ import base64
 import re
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from webui.api.context import Context
 from webui.api.replies import timestamp
 from webui.engine.catalogue import CheckpointFile
 from webui.errors import NotFound
+from webui.identity import Level, may, owner_of
 from webui.settings import known_options
 from webui.workers.queue import WAITING
 from webui.workers.service import JobService
 
 MOST_WAITING = 10_000
+PRIVATE = ("model_folders", "hub_endpoint")  # settings that tell of the machine
 BEGINNING = 0.01  # A1111's progress of a job that has only just begun: never 0, which means idle
 
 
@@ -49,27 +51,29 @@ def make_router(context: Context) -> APIRouter:
         return [{"name": s.name, "prompt": s.prompt, "negative_prompt": s.negative_prompt} for s in styles]
 
     @router.get("/progress")
-    def progress(skip_current_image: bool = False) -> dict[str, Any]:
-        """How the running job is getting on."""
-        return _progress(context, skip_current_image)
+    def progress(request: Request, skip_current_image: bool = False) -> dict[str, Any]:
+        """How the running job is getting on. Its picture is for its owner and for administrators."""
+        return _progress(context, skip_current_image, owner_of(request.scope))
 
     @router.post("/interrupt")
-    def interrupt() -> dict[str, Any]:
+    def interrupt(request: Request) -> dict[str, Any]:
         """End the running job within a step. Where none runs yet, the one whose turn it is counts as running: GET
-        /progress says so too."""
-        if not service.interrupt() and (waiting := next_job(service)):
-            service.interrupt(waiting)
+        /progress says so too. Who is no administrator ends jobs of their own only."""
+        owner = owner_of(request.scope)
+        if not service.interrupt(client=owner) and (waiting := next_job(service)):
+            service.interrupt(waiting, owner)
         return {}
 
     @router.post("/skip")
-    def skip() -> None:
-        """Leave the running batch."""
-        service.skip()
+    def skip(request: Request) -> None:
+        """Leave the running batch; who is no administrator, of a job of their own."""
+        service.skip(client=owner_of(request.scope))
 
     @router.get("/options")
-    def options() -> dict[str, Any]:
-        """All settings by A1111's names where there are such names."""
-        return current_options(context)
+    def options(request: Request) -> dict[str, Any]:
+        """All settings by A1111's names where there are such names; the machine's own are for administrators."""
+        found = current_options(context)
+        return found if may(request.scope, Level.ADMINISTER) else without_private(found)
 
     @router.post("/options")
     async def set_options(changes: dict[str, Any]) -> None:
@@ -92,6 +96,11 @@ def current_options(context: Context) -> dict[str, Any]:
     except NotFound:
         return {**options, "sd_checkpoint_hash": ""}
     return {**options, "sd_model_checkpoint": file.title, "sd_checkpoint_hash": file.sha256 or ""}
+
+
+def without_private(options: dict[str, Any]) -> dict[str, Any]:
+    """The options without those that tell of folders and servers."""
+    return {name: value for name, value in options.items() if name not in PRIVATE}
 
 
 def change_options(context: Context, changes: dict[str, Any]) -> None:
@@ -160,14 +169,16 @@ def _checkpoint(file: CheckpointFile) -> dict[str, Any]:
     }
 
 
-def _progress(context: Context, skip_current_image: bool) -> dict[str, Any]:
-    """Idle is exactly progress 0 and job_count 0: clients wait for that."""
+def _progress(context: Context, skip_current_image: bool, owner: str | None) -> dict[str, Any]:
+    """Idle is exactly progress 0 and job_count 0: clients wait for that. `owner`: whose picture may be shown, None
+    for everybody's."""
     job = context.service.current()
     if job is None:
         waiting = context.service.status().waiting > 0
         count = 1 if waiting else 0  # the worker is about to take it
         return _state(BEGINNING if waiting else 0.0, 0.0, job_count=count)
-    picture = None if skip_current_image or job.preview is None else base64.b64encode(job.preview).decode("ascii")
+    hidden = skip_current_image or owner not in (None, job.client)
+    picture = None if hidden or job.preview is None else base64.b64encode(job.preview).decode("ascii")
     return _state(
         max(BEGINNING, job.progress),
         job.eta or 0.0,

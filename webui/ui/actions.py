@@ -36,7 +36,12 @@ def submit(service: JobService, values: Sequence[Any], client: str, script: str 
         tab = values[NAMES.index("mode")]
         return json.dumps({"job": service.submit(request_from_values(values), client=client, tab=tab)})
     except EmulsionError as error:
-        return json.dumps({"error": error_parts(error)}, ensure_ascii=False)
+        return refused(error)
+
+
+def refused(error: EmulsionError) -> str:
+    """The same answer for an error."""
+    return json.dumps({"error": error_parts(error)}, ensure_ascii=False)
 
 
 def error_parts(error: EmulsionError) -> dict[str, str]:

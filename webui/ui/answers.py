@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from webui.errors import EmulsionError, InvalidRequest
+from webui.identity import Level, may
 from webui.ui.actions import error_parts
 
 PREFIX = "/ui"
@@ -32,10 +33,12 @@ def answered(handle: Answer) -> Answer:
 
 
 def sits_here(request: Request) -> bool:
-    """Whether who asks sits before this very machine: neither behind a proxy or tunnel nor under another name."""
+    """Whether who asks is an administrator before this very machine: neither behind a proxy or tunnel nor under
+    another name. Only they name folders of it."""
     forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip"))
     client = request.client.host if request.client else ""
-    return not forwarded and client in HERE and request.url.hostname in HERE
+    here = not forwarded and client in HERE and request.url.hostname in HERE
+    return here and may(request.scope, Level.ADMINISTER)
 
 
 async def read_body(request: Request, limit: int) -> bytes:

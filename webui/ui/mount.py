@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,9 @@ UPLOAD_LIMIT = 100 * 2**20  # bytes of one file
 
 @dataclass(frozen=True)
 class Place:
-    """Where and for whom the page is shown. `user(request)` names who is asking; None when anybody may."""
+    """Where the page is shown. Who may see it is decided in front of it."""
 
     cache: Path  # Gradio's copies of pictures
-    user: Callable[[Any], str | None] | None = None
     root_path: str = ""
     host: str = "127.0.0.1"
     port: int = 7860
@@ -54,7 +53,6 @@ def mount(app: Any, blocks: Any, place: Place, options: Mapping[str, Any]) -> No
         "/",
         server_name=place.host,
         server_port=place.port,
-        auth_dependency=place.user,
         root_path=place.root_path or None,
         **{"max_file_size": UPLOAD_LIMIT, **options, **shut},
     )

@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.components import Component
 
 from webui.engine.extensions import TABS
+from webui.identity import Level, may
 from webui.registry import Entry
 from webui.settings import Settings, SettingsStore
 from webui.ui import actions, filling
@@ -129,8 +130,9 @@ def _wire(
     def names_ready(language: str) -> list[Any]:
         return offered(language, NAMES_TIMEOUT)
 
-    def refreshed(language: str) -> list[Any]:
-        if service.catalogue is not None:
+    def refreshed(request: gr.Request, language: str) -> list[Any]:
+        scope = request.request.scope if request.request is not None else {}
+        if service.catalogue is not None and may(scope, Level.ADMINISTER):
             service.catalogue.refresh()
         return offered(language)
 

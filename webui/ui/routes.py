@@ -1,8 +1,8 @@
 """Small routes that only the page uses: a job's progress, previews and pictures, token counts, settings in a picture.
 
 The scripts of the page ask them directly, so that a preview is one small picture and not a component update, nothing is
-copied into temporary files, and a reloaded page finds its job again. Job ids cannot be guessed; whoever has one may see
-the job. A login has to be checked in front of these routes, as Gradio's own covers Gradio's routes only.
+copied into temporary files, and a reloaded page finds its job again. Somebody else's job is as if it were not there,
+except for administrators.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from starlette.routing import Route
 from webui.engine.embeddings import vector_counts
 from webui.errors import InvalidRequest, NotFound
 from webui.extend import SCRIPTS
+from webui.identity import check_owner, client_of
 from webui.text.chunks import count_tokens
 from webui.text.tokenizers import clip_tokenizer
 from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, read_json, sits_here
@@ -84,15 +85,22 @@ def job_json(view: JobView, have: int, worker: str, problem: str | None) -> dict
 
 
 async def _job(service: JobService, request: Request) -> Response:
-    have = request.query_params.get("have", "0")
+async def _own(service: JobService, request: Request) -> JobView:
+    """The job of the address. Raises NotFound, also where it is somebody else's."""
     view = await asyncio.to_thread(service.job, request.path_params["job_id"])
+    check_owner(request.scope, view.client, view.id)
+    return view
+
+
+    have = request.query_params.get("have", "0")
+    view = await _own(service, request)
     status = service.status()
     body = job_json(view, int(have) if have.isdecimal() and len(have) < 9 else 0, status.worker, status.error)
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
 
 async def _preview(service: JobService, request: Request) -> Response:
-    view = await asyncio.to_thread(service.job, request.path_params["job_id"])
+    view = await _own(service, request)
     if view.preview is None:
         return Response(status_code=204)  # it ended between two questions: nothing that a browser should complain about
     kind = (
@@ -102,7 +110,7 @@ async def _preview(service: JobService, request: Request) -> Response:
 
 
 async def _picture(service: JobService, request: Request) -> Response:
-    view = await asyncio.to_thread(service.job, request.path_params["job_id"])
+    view = await _own(service, request)
     index = request.path_params["index"]
     if index >= len(view.results) or not Path(view.results[index].path).is_file():
         raise NotFound(f"Picture {index + 1} of the job is not there.", "", "It was moved or cleared away.")
@@ -114,7 +122,7 @@ async def _wish(service: JobService, request: Request) -> Response:
     wish = request.path_params["wish"]
     if wish not in WISHES:
         raise NotFound(f"A job cannot {wish!r}.", f"It can {', '.join(WISHES)}.")
-    done = await asyncio.to_thread(getattr(service, wish), request.path_params["job_id"])
+    done = await asyncio.to_thread(getattr(service, wish), (await _own(service, request)).id)
     return JSONResponse({"done": done})
 
 
@@ -153,7 +161,7 @@ def _refuse_folders(task: str, values: Mapping[str, Any], request: Request) -> N
     if folders and not sits_here(request):
         raise InvalidRequest(
             f"{' and '.join(folders)} name folders of the machine that the program runs on.",
-            "Only a browser on that machine may do so.",
+            "Only an administrator's browser on that machine may do so.",
             "Choose files instead.",
         )
 

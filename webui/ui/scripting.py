@@ -39,7 +39,7 @@ def refuse_elsewhere(name: str, here: bool) -> None:
     if SCRIPTS[name].local and not here:
         raise InvalidRequest(
             f"{SCRIPTS.find(name).name} reads folders of the machine that the program runs on.",
-            "Only a browser on that machine may use it.",
+            "Only an administrator's browser on that machine may use it.",
         )
 
 

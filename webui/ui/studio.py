@@ -13,6 +13,8 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from webui.errors import Forbidden
+from webui.identity import Level, client_of, may, refusal
 from webui.ui import actions
 from webui.ui.answers import sits_here
 from webui.ui.assets import asset
@@ -143,15 +145,13 @@ def wire_generate(studio: Studio, service: JobService) -> None:
     prepare = "(...values) => emulsion.studio.prepare(values)"
 
     def submit(request: gr.Request, *values: Any) -> str:
+        scope = request.request.scope if request.request is not None else {}
+        if not may(scope, Level.USE):
+            return actions.refused(Forbidden(f"Making pictures {refusal(scope, Level.USE)}"))
         here = request.request is not None and sits_here(request.request)
-        return actions.submit(service, values[:-1], client_of(request), values[-1] or "", here)
+        return actions.submit(service, values[:-1], client_of(scope), values[-1] or "", here)
 
     inputs = [*studio.inputs(), script]
     sent = studio.generate.click(submit, inputs, ticket, js=prepare, trigger_mode="multiple", **QUIET)
     sent.success(None, [ticket], None, js="(ticket) => emulsion.jobs.follow(ticket)", **QUIET)
     sent.failure(None, None, None, js="() => emulsion.jobs.notSent()", **QUIET)
-
-
-def client_of(request: gr.Request) -> str:
-    """Whose turn it is in the queue: the user's name after a login, else the address."""
-    return request.username or (request.client.host if request.client else "")

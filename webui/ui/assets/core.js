@@ -151,6 +151,7 @@ window.emulsion = {};
     const answer = await fetch(address(path), options);
     const body = await answer.json().catch(() => ({}));
     if (answer.ok) return body;
+    if (answer.status === 401) document.dispatchEvent(new CustomEvent("emulsion:over"));
     throw new Refused(answer.status, typeof body.error === "string" ? { found: body.errors } : body.error);
   }
 
