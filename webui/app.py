@@ -48,11 +48,11 @@ log = logging.getLogger(__name__)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GRACE_SECONDS = 2  # that open connections get when the server stops
 STOP_SECONDS = 4.0  # that the running job gets for its last step
-
 NO_LOGIN = (
     "WARNING: --insecure-no-login was given. Whoever reaches this address is the administrator: without any password "
     "they see all pictures, delete models and change settings."
 )
+
 
 @dataclass(frozen=True)
 class House:
@@ -133,20 +133,20 @@ def open_house(options: StartOptions, engine: str = ENGINE) -> House:
 def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
     """The guarded application, the names it answers to, and a login that was made up for it, if one was."""
     from webui.api.application import guarded, make_application
+    from webui.api.book import open_book
     from webui.api.context import Context
     from webui.api.door import HostNames
     from webui.api.entrance import LoginPage
     from webui.api.proxy import networks
     from webui.api.traffic import Traffic
+    from webui.ui.login_page import login_files, login_html
 
     options = house.options
-    from webui.api.book import open_book
     trusted, given = networks(options.trusted_proxies), (*options.auth, *options.api_auth)
     book, made_up = open_book(given, options.paths.data, open_to_others(options), options.insecure_no_login)
     context = Context(
         house.service,
         house.store,
-    from webui.ui.login_page import login_files, login_html
         house.catalogue,
         house.for_worker,
         options.offline,
@@ -253,13 +253,13 @@ def _bind(options: StartOptions) -> socket.socket:
 def _run(application: ASGIApp, house: House, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     import uvicorn
 
+
     options = house.options
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-
                 threading.Thread(target=on_ready, name="welcome", daemon=True).start()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -274,6 +274,7 @@ def _run(application: ASGIApp, house: House, listener: socket.socket, on_ready: 
         server_header=False,
         lifespan="on",
         ws="none",
+        proxy_headers=False,  # whose word counts is said in api/proxy.py
         timeout_keep_alive=10,
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_keyfile=options.tls_keyfile,
@@ -282,7 +283,6 @@ def _run(application: ASGIApp, house: House, listener: socket.socket, on_ready: 
     Server(config).run(sockets=[listener])
 
 
-        proxy_headers=False,  # whose word counts is said in api/proxy.py
 def _welcome(house: House, hosts: HostNames, made_up: tuple[str, str] | None) -> None:
     """Say where the page is, once it answers."""
     options = house.options
@@ -296,6 +296,8 @@ def _welcome(house: House, hosts: HostNames, made_up: tuple[str, str] | None) ->
         print(f"Other machines reach it at {scheme}://{socket.gethostname()}:{options.port}", flush=True)
     if made_up:
         print(f"User: {made_up[0]}\nPassword: {made_up[1]}\n(Choose your own with --auth USER:PASSWORD.)", flush=True)
+    elif options.insecure_no_login and open_to_others(options):
+        print(f"\n{NO_LOGIN}\n", file=sys.stderr, flush=True)
     if options.autolaunch and not options.nowebui:
         webbrowser.open(address)
     if options.share:
@@ -306,8 +308,6 @@ def _welcome(house: House, hosts: HostNames, made_up: tuple[str, str] | None) ->
 
 
 def _share(options: StartOptions, hosts: HostNames) -> None:
-    elif options.insecure_no_login and open_to_others(options):
-        print(f"\n{NO_LOGIN}\n", file=sys.stderr, flush=True)
     """A public address through Gradio's tunnel; without it the server goes on alone."""
     if options.offline:
         print("There is no public link: --offline was given.", flush=True)

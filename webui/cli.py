@@ -301,12 +301,12 @@ def start_options(options: argparse.Namespace) -> StartOptions:
         share=options.share,
         auth=logins(options.auth, options.auth_file),
         api_auth=logins(options.api_auth),
+        insecure_no_login=options.insecure_no_login,
+        trusted_proxies=tuple(options.trusted_proxy),
         nowebui=options.nowebui,
         autolaunch=options.autolaunch,
         allow_hosts=tuple(options.allow_host),
         subpath=options.subpath.strip("/"),
-        insecure_no_login=options.insecure_no_login,
-        trusted_proxies=tuple(options.trusted_proxy),
         tls_keyfile=options.tls_keyfile,
         tls_certfile=options.tls_certfile,
         theme=options.theme,
@@ -373,16 +373,16 @@ def run_pictures(options: argparse.Namespace) -> int:
     return picture_info(options.files, options.json)
 
 
-def run_bench(options: argparse.Namespace) -> int:
-    """Hand over to the benchmarks."""
-    from benchmarks.__main__ import main as bench
-
-    return int(bench(options.rest) or 0)
 def run_users(options: argparse.Namespace) -> int:
     """List, add, change and remove accounts."""
     return manage_users(options, paths_of(options).data)
 
 
+def run_bench(options: argparse.Namespace) -> int:
+    """Hand over to the benchmarks."""
+    from benchmarks.__main__ import main as bench
+
+    return int(bench(options.rest) or 0)
 
 
 def run_doctor(options: argparse.Namespace) -> int:

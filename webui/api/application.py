@@ -35,8 +35,8 @@ from webui.api.native import jobs as native_jobs
 from webui.api.native import lists as native_lists
 from webui.api.openai import routes as openai
 from webui.api.problems import add_handlers
-from webui.api.timing import Timing
 from webui.api.proxy import Network, Proxy
+from webui.api.timing import Timing
 from webui.api.traffic import Notes
 
 ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
@@ -54,8 +54,8 @@ ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     merge.make_router,
     picture_info.make_router,
     vae.make_router,
-    openai.make_router,
     me.make_router,
+    openai.make_router,
     native_jobs.make_router,
     native_lists.make_router,
     manual.make_router,

@@ -12,6 +12,7 @@ from fastapi import Request
 from webui.api.task_ids import TaskIds
 from webui.engine.catalogue import Catalogue
 from webui.engine.extensions import Extensions
+from webui.identity import client_of as client_of_scope
 from webui.metrics import Metrics
 from webui.paths import StartOptions
 from webui.settings import Settings, SettingsStore

@@ -92,9 +92,9 @@ def _submit(
     known, _ = known_options(fields.override_settings)
     overrides = {name: settings[name] for name in known}
     if not fields.override_settings_restore_afterwards and overrides:
+        demand(asked.scope, Level.ADMINISTER, "Keeping override_settings")
         context.change_settings(overrides)
     options: Mapping[str, Any] = {"settings": overrides | _grid(fields)}
-        demand(asked.scope, Level.ADMINISTER, "Keeping override_settings")
     if not fields.script_name:
         return context.service.submit(wanted, client_of(asked), tab, True, 0, options)
     values = script_values(fields.script_name, fields.script_args, wanted, tab, sits_here(asked))

@@ -84,7 +84,6 @@ def job_json(view: JobView, have: int, worker: str, problem: str | None) -> dict
     return body
 
 
-async def _job(service: JobService, request: Request) -> Response:
 async def _own(service: JobService, request: Request) -> JobView:
     """The job of the address. Raises NotFound, also where it is somebody else's."""
     view = await asyncio.to_thread(service.job, request.path_params["job_id"])
@@ -92,6 +91,7 @@ async def _own(service: JobService, request: Request) -> JobView:
     return view
 
 
+async def _job(service: JobService, request: Request) -> Response:
     have = request.query_params.get("have", "0")
     view = await _own(service, request)
     status = service.status()
