@@ -82,7 +82,7 @@ def _language_link(name: str, chosen: str, wanted: str) -> str:
 
 @functools.cache
 def _texts() -> Mapping[str, dict[str, str]]:
-    """Every language's texts by key; `language.py` has the same, but needs Gradio."""
+    """Every language's texts by key; the module for it needs Gradio."""
     return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(LOCALES.glob("*.json"))}
 
 
