@@ -77,7 +77,7 @@ def starts(program: str) -> bool:
 
 def launch(arguments: list[str]) -> int:
     """Split off the launcher's options, make the environment ready, hand over."""
-    from webui.environment import DEVELOPMENT_LOCK, LOCK, Stop, environment_folder, python_of
+    from webui.environment import DEVELOPMENT_LOCK, LOCK, MCP_LOCK, Stop, environment_folder, python_of
     from webui.installer import ready_python
 
     arguments, own = launcher_options(arguments)
@@ -100,7 +100,8 @@ def launch(arguments: list[str]) -> int:
         return hand_over(str(python) if starts(str(python)) else sys.executable, arguments)
     if command == "test":
         return run_tests(ready_python([LOCK, DEVELOPMENT_LOCK], own), arguments[1:])
-    return hand_over(ready_python([LOCK], own), arguments)
+    locks = [LOCK, MCP_LOCK] if command == "serve" and "--mcp" in arguments else [LOCK]
+    return hand_over(ready_python(locks, own), arguments)
 
 
 def launcher_options(arguments: list[str]) -> tuple[list[str], dict[str, str]]:

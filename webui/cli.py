@@ -156,6 +156,7 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     web.add_argument("--ckpt", "--checkpoint", dest="checkpoint", metavar="NAME", help="checkpoint to load first")
     web.add_argument("--vae-path", dest="vae", metavar="NAME", help="VAE to use first")
     web.add_argument("--api-server-stop", action="store_true", help="let HTTP clients end the program")
+    web.add_argument("--mcp", action="store_true", help="tools for language models at /mcp (Model Context Protocol)")
     web.add_argument("--offline", action="store_true", help="never use the network")
     add_operation_options(parser)
     web.add_argument(
@@ -318,6 +319,7 @@ def start_options(options: argparse.Namespace) -> StartOptions:
         offline=options.offline,
         extensions=not options.no_extensions,
         api_server_stop=options.api_server_stop,
+        mcp=options.mcp,
         **operation_of(options),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.txt"
 DEVELOPMENT_LOCK = ROOT / "requirements-dev.txt"
+MCP_LOCK = ROOT / "requirements-mcp.txt"  # what --mcp needs besides
 CONSTRAINTS = ROOT / "constraints.txt"
 
 NO_TELEMETRY = {

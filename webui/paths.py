@@ -135,6 +135,7 @@ class StartOptions:
     offline: bool = False
     extensions: bool = True
     api_server_stop: bool = False  # whether /sdapi/v1/server-stop and its kin are there
+    mcp: bool = False  # whether /mcp is there
     log: LogOptions = field(default_factory=LogOptions)
     max_connections: int = 512  # that are open at once
     header_timeout: float = 10.0  # seconds within which the headers of a request have to be there

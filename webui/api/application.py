@@ -38,6 +38,7 @@ from webui.api.problems import add_handlers
 from webui.api.proxy import Network, Proxy
 from webui.api.timing import Timing
 from webui.api.traffic import Notes
+from webui.errors import InvalidRequest
 
 ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     health.make_router,
@@ -69,6 +70,8 @@ def make_application(context: Context) -> FastAPI:
         app.include_router(make_router(context))
     add_handlers(app)
     describe(app)
+    if context.options.mcp:
+        _add_mcp(app, context)
     app.add_middleware(Timing)
     app.add_middleware(Notes)
     return app
@@ -84,3 +87,13 @@ def guarded(
 ) -> ASGIApp:
     """The application behind its doors: what a server may be given. Whatever is mounted later is behind them too."""
     return Proxy(Door(Login(app, book or AccountBook(), page), hosts), hosts, trusted, root)
+
+
+def _add_mcp(app: FastAPI, context: Context) -> None:
+    """The endpoint of --mcp. Raises InvalidRequest where its packages are not installed."""
+    try:
+        from webui.api.mcp_tools import add_endpoint
+    except ModuleNotFoundError as error:
+        remedy = "`python launch.py --mcp` installs them; so does `pip install --no-deps -r requirements-mcp.txt`."
+        raise InvalidRequest(f"--mcp needs packages that are not installed ({error.name}).", "", remedy) from None
+    add_endpoint(app, context)

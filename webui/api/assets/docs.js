@@ -47,7 +47,7 @@
 
   function meaning(schema) {
     const known = resolved(schema);
-    const parts = [known.description];
+    const parts = [(schema && schema.description) || known.description];
     if (known.enum) parts.push(t("one", { values: known.enum.join(", ") }));
     if (known.minimum !== undefined && known.maximum !== undefined) {
       parts.push(t("range", { low: known.minimum, high: known.maximum }));
@@ -166,7 +166,7 @@
     return make(
       "div",
       { class: "inside" },
-      operation.description ? make("p", {}, operation.description) : null,
+      shortOf(operation) === operation.description ? null : make("p", {}, operation.description || ""),
       ...(parameters.length ? [make("h3", {}, t("parameters")), table(parameters)] : []),
       ...schemaPart(t("body"), operation.requestBody && operation.requestBody.content),
       ...schemaPart(`${t("answer")} ${good ? good[0] : ""}`, good && good[1].content),
@@ -176,8 +176,10 @@
     );
   }
 
+  const shortOf = (operation) => (operation.description || operation.summary || "").split(/(?<=[.!?])\s/)[0];
+
   function entry(method, path, operation) {
-    const about = (operation.description || operation.summary || "").split(/(?<=[.!?])\s/)[0];
+    const about = shortOf(operation);
     const element = make(
       "details",
       { id: operation.operationId },
@@ -204,7 +206,7 @@
           .filter(([, operation]) => operation.tags.includes(tag.name))
           .map(([method, operation]) => entry(method, path, operation)),
       );
-      return make("section", {}, make("h2", {}, tag.name), make("p", {}, tag.description || ""), ...entries);
+      return make("section", {}, make("h2", {}, tag.name), make("p", {}, words[`about.${tag.name}`] || tag.description || ""), ...entries);
     });
     groups.replaceChildren(...found);
     groups.setAttribute("aria-busy", "false");
