@@ -24,6 +24,7 @@ from webui.environment import NO_TELEMETRY
 from webui.errors import EmulsionError, InvalidRequest
 from webui.extend import Registries
 from webui.library.history import History
+from webui.limits import limits_of
 from webui.logs import set_up
 from webui.paths import StartOptions
 from webui.ports import choose_port
@@ -126,6 +127,7 @@ def open_house(options: StartOptions, engine: str = ENGINE) -> House:
     history = History(options.paths.data / "history.sqlite", [options.paths.outputs])
     service = JobService(plain, options.paths.data, engine, settings["queue_limit"], catalogue, folders, history)
     service.limit_waiting(settings["queue_limit"], settings["queue_limit_per_client"])
+    service.limits = limits_of(settings)
     counters = JobCounters(service, log_prompts=options.log.prompts)
     return House(options, store, catalogue, service, _extensions(folders), Recorder(service, history), counters)
 
@@ -253,8 +255,10 @@ def _bind(options: StartOptions) -> socket.socket:
 def _run(application: ASGIApp, house: House, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     import uvicorn
 
+    from webui.api.connections import HEADER_BYTES, Bounds, protocol_of
 
     options = house.options
+    bounds = Bounds(options.header_timeout, options.idle_timeout, options.max_connections)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -274,6 +278,8 @@ def _run(application: ASGIApp, house: House, listener: socket.socket, on_ready: 
         server_header=False,
         lifespan="on",
         ws="none",
+        http=protocol_of(bounds),
+        h11_max_incomplete_event_size=HEADER_BYTES,
         proxy_headers=False,  # whose word counts is said in api/proxy.py
         timeout_keep_alive=10,
         timeout_graceful_shutdown=GRACE_SECONDS,

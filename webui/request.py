@@ -339,7 +339,8 @@ def _check_aesthetic(options: AestheticGradients) -> None:
 
 def _bound(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise InvalidRequest(f"{name} is {value:g}.", f"It must be from {low:g} to {high:g}.")
+        found = f"{value:g}" if isinstance(value, float) or abs(value) < 1e300 else "far too large"
+        raise InvalidRequest(f"{name} is {found}.", f"It must be from {low:g} to {high:g}.")
 
 
 def _one_of(name: str, value: str, choices: Sequence[str]) -> None:

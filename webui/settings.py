@@ -25,6 +25,7 @@ from webui.registry import Registry
 from webui.settings_list import DECLARED
 
 FILE_VERSION = 1
+SERVER_SECTIONS = ("page", "extensions", "queue", "http", "limits")  # settings that are about no picture
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,13 @@ def known_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]
     """Split a client's options into those that are settings here and the names that are not (clients send many)."""
     known = {name: value for name, value in options.items() if name in SETTINGS}
     return known, [name for name in options if name not in known]
+
+
+def job_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a client's options that may hold for its own job: settings that are about pictures, not about the
+    server, whose limits and doors no job can move."""
+    known, _ = known_options(options)
+    return {name: value for name, value in known.items() if SETTINGS[name].section not in SERVER_SECTIONS}
 
 
 class SettingsStore:

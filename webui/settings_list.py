@@ -100,6 +100,14 @@ DECLARED: tuple[Row, ...] = (
     _row("queue_limit", "int", 64, "queue", **_between(1, 10_000)),
     _row("queue_limit_per_client", "int", 64, "queue", **_between(1, 10_000)),
     _row("script_limit", "int", 1000, "queue", **_between(1, 100_000)),  # pictures of one script
+    # what one request may ask for at most (limits.py)
+    _row("limit_megapixels", "float", 128.0, "limits", **_between(0.1, 10_000)),
+    _row("limit_steps", "int", 1000, "limits", **_between(1, 1000)),
+    _row("limit_pictures", "int", 1000, "limits", **_between(1, 640_000)),
+    _row("limit_prompt", "int", 50_000, "limits", **_between(100, 1_000_000)),
+    _row("limit_passes", "int", 32, "limits", **_between(1, 1000)),
+    _row("limit_networks", "int", 64, "limits", **_between(0, 1000)),
+    _row("limit_files", "int", 1000, "limits", **_between(1, 100_000)),
     _row("fetch_urls", "bool", False, "http", "api_enable_requests"),
     _row("hub_endpoint", "str", "", "http"),  # empty: HF_ENDPOINT, or the Hugging Face Hub
     _row("refuse_local_urls", "bool", True, "http", "api_forbid_local_requests"),

@@ -27,7 +27,7 @@ FLOORS = (
         "identity",
         "client",
     }
-    | {"environment", "installer", "atomic", "logs", "metrics"},
+    | {"environment", "installer", "atomic", "logs", "metrics", "limits"},
     {"text", "weights", "diffusion", "imaging"},
     {"nn", "exchange"},
     {"families", "adapters", "preprocessors", "upscalers", "captioning"},

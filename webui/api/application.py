@@ -34,6 +34,7 @@ from webui.api.login import Login
 from webui.api.native import jobs as native_jobs
 from webui.api.native import lists as native_lists
 from webui.api.openai import routes as openai
+from webui.api.json_guard import JsonGuard
 from webui.api.problems import add_handlers
 from webui.api.proxy import Network, Proxy
 from webui.api.timing import Timing
@@ -72,6 +73,7 @@ def make_application(context: Context) -> FastAPI:
     describe(app)
     if context.options.mcp:
         _add_mcp(app, context)
+    app.add_middleware(JsonGuard)
     app.add_middleware(Timing)
     app.add_middleware(Notes)
     return app

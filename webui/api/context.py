@@ -13,6 +13,7 @@ from webui.api.task_ids import TaskIds
 from webui.engine.catalogue import Catalogue
 from webui.engine.extensions import Extensions
 from webui.identity import client_of as client_of_scope
+from webui.limits import limits_of
 from webui.metrics import Metrics
 from webui.paths import StartOptions
 from webui.settings import Settings, SettingsStore
@@ -41,6 +42,7 @@ class Context:
             self.catalogue.default = settings["checkpoint"]
             self.catalogue.vae_choices = settings["vae_choices"]
             self.service.limit_waiting(settings["queue_limit"], settings["queue_limit_per_client"])
+            self.service.limits = limits_of(settings)
             self.service.change_settings(self.for_worker(settings))
             return settings
 

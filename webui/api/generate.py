@@ -22,9 +22,10 @@ from webui.api.replies import reply
 from webui.api.requests import effective_settings, make_request
 from webui.errors import InvalidRequest, WorkerLost
 from webui.identity import Level, demand
+from webui.logs import private
 from webui.request import GenerationRequest
 from webui.scripts import SCRIPTS, from_positions
-from webui.settings import Settings, known_options
+from webui.settings import Settings, job_options
 from webui.workers.queue import FAILED
 
 Fields = TypeVar("Fields", bound=GenerationFields)
@@ -48,6 +49,7 @@ def make_router(context: Context) -> APIRouter:
 
 
 async def _make(context: Context, fields: GenerationFields, tab: str, request: Request) -> dict[str, Any]:
+    private([fields.prompt, fields.negative_prompt])
     fields, wanted, settings = await run_in_threadpool(_read, context, fields, tab)
     job_id = await run_in_threadpool(_submit, context, fields, wanted, settings, tab, request)
     if fields.force_task_id:
@@ -89,7 +91,7 @@ def _submit(
     context: Context, fields: GenerationFields, wanted: GenerationRequest, settings: Settings, tab: str, asked: Request
 ) -> str:
     """Queue the job; settings that are not to be put back afterwards are changed for good."""
-    known, _ = known_options(fields.override_settings)
+    known = job_options(fields.override_settings)
     overrides = {name: settings[name] for name in known}
     if not fields.override_settings_restore_afterwards and overrides:
         demand(asked.scope, Level.ADMINISTER, "Keeping override_settings")

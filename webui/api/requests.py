@@ -22,7 +22,7 @@ from webui.request import (
     Refiner,
     SamplerOptions,
 )
-from webui.settings import Settings, known_options
+from webui.settings import Settings, job_options
 
 HIRES_STRENGTH = 0.75  # A1111's, where the field is not given
 SAME = (None, "", "Use same sampler", "Use same scheduler", "Use same checkpoint")
@@ -33,10 +33,11 @@ _NETWORKS = re.compile(r"<(?:lora|lyco|hypernet):[^<>]*>", re.IGNORECASE)
 def effective_settings(fields: GenerationFields, settings: Settings, catalogue: Catalogue) -> Settings:
     """The settings of this job: the user's with `override_settings` on top.
 
-    Names that are no settings here are ignored, and so is a checkpoint that does not exist, as in A1111.
+    Names that are no settings here, or are about the server, are ignored, and so is a checkpoint that does not exist,
+    as in A1111.
     Raises SettingsError for a value that does not fit.
     """
-    known, _ = known_options(fields.override_settings)
+    known = job_options(fields.override_settings)
     changed = settings.changed({name: value for name, value in known.items() if value is not None})
     if changed["checkpoint"] != settings["checkpoint"]:
         try:

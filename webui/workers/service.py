@@ -13,6 +13,7 @@ from typing import Any
 from webui.engine.catalogue import Catalogue, CheckpointFile
 from webui.errors import InvalidRequest, NotFound, QueueFull, WorkerLost
 from webui.library.history import History
+from webui.limits import Limits, hold, hold_task
 from webui.paths import Paths
 from webui.request import GenerationRequest, check
 from webui.upscalers.names import names
@@ -57,6 +58,7 @@ class JobService:
         path, self._claim = claim(folder)
         self._queue = JobQueue(path, limit)
         self._changes = Changes()
+        self.limits = Limits()  # of every request and task from now on
         self.scratch = Scratch(folder / "unsaved" / path.stem)
         self.blobs = Blobs(folder / blobs.FOLDER)
         self.blobs.prune()
@@ -114,7 +116,8 @@ class JobService:
 
         `options` are settings for this job alone. Raises InvalidRequest, or QueueFull at the length limit.
         """
-        return self._add(dataclasses.asdict(check(request)), client, tab, attached, priority, options)
+        wanted = dataclasses.asdict(hold(check(request), self.limits))
+        return self._add(wanted, client, tab, attached, priority, options)
 
     def submit_task(
         self,
@@ -130,7 +133,9 @@ class JobService:
 
         Raises InvalidRequest for values that the task refuses.
         """
-        return self._add(task(name).check(values), client, tab or name, attached, priority, options, name)
+        checked = task(name).check(values)
+        hold_task(checked, self.limits)
+        return self._add(checked, client, tab or name, attached, priority, options, name)
 
     def _add(
         self,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from webui.errors import Cancelled, EmulsionError, InvalidRequest
 from webui.extend import Cell, Made, Sheet
 from webui.infotext import write_infotext
+from webui.limits import hold, limits_of
 from webui.request import SEED_MAXIMUM, GenerationRequest, from_dict, replace
 from webui.request import check as check_request
 from webui.scripts import SCRIPTS, arguments_of, planned
@@ -89,6 +90,8 @@ class _Run:
         draw = partial(seeds.randrange, SEED_MAXIMUM)
         self.cells = planned(values["script"], request, self.arguments, draw, sent.path)
         limited(cost(self.cells), job.session.settings["script_limit"])
+        for cell in self.cells:
+            hold(cell.request, limits_of(job.session.settings))
         _check_names(self.cells, job.session)
         self.order = work_order(self.cells)
         self.made = [Made(cell) for cell in self.cells]
