@@ -23,7 +23,7 @@ from webui.pass_options import add_pass_options
 from webui.paths import Paths, StartOptions, make_paths
 from webui.script_options import add_script_options, list_scripts
 from webui.server_options import add_operation_options, operation_of
-from webui.user_commands import add_users_options, manage_users
+from webui.user_commands import add_entry_options, add_users_options, manage_users
 
 PRECISIONS = {"auto": "auto", "autocast": "auto", "full": "float32", "half": "float16"}
 PRECISIONS |= {name: name for name in ("float32", "bfloat16", "float16")}
@@ -136,19 +136,9 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     web.add_argument("--server-name", metavar="ADDRESS", help="the address to listen on")
     web.add_argument("--port", type=int, help="default: 7860, or the next free one; 7861 with --nowebui")
     web.add_argument("--share", action="store_true", help="make a public Gradio link (use it with --auth)")
-    about = "an administrator's login, for page and HTTP routes; several with commas between (more people: users add)"
-    web.add_argument("--auth", "--gradio-auth", metavar="USER:PASSWORD", help=about)
-    web.add_argument("--auth-file", "--gradio-auth-path", metavar="FILE", help="the same, from a file")
-    web.add_argument("--api-auth", metavar="USER:PASSWORD", help="the same as --auth")
-    about = "with --listen or --share: let everybody in as administrator (never on a network you do not own)"
-    web.add_argument("--insecure-no-login", action="store_true", help=about)
+    add_entry_options(web)
     web.add_argument("--nowebui", action="store_true", help="HTTP routes only")
     web.add_argument("--autolaunch", action="store_true", help="open the page in the browser")
-    web.add_argument("--allow-host", metavar="NAME", action="append", default=[], help="a Host name to answer to")
-    about = "path below which a reverse proxy serves everything"
-    web.add_argument("--root-path", "--subpath", dest="subpath", default="", metavar="PATH", help=about)
-    about = "address or network of a reverse proxy whose X-Forwarded headers are believed (may be repeated)"
-    web.add_argument("--trusted-proxy", metavar="ADDRESS", action="append", default=[], help=about)
     web.add_argument("--tls-keyfile", type=Path, metavar="FILE", help="serve https with this key")
     web.add_argument("--tls-certfile", type=Path, metavar="FILE", help="and this certificate")
     web.add_argument("--theme", choices=("light", "dark"), help="default: as in the settings")

@@ -26,8 +26,6 @@ ADMINISTRATOR = "administrator"
 ROLES: Mapping[str, Level] = MappingProxyType(
     {ADMINISTRATOR: Level.ADMINISTER, "user": Level.USE, "read-only": Level.READ}
 )
-# Sections of settings that a job of somebody who is no administrator may not change for itself.
-ADMINISTRATORS_SECTIONS = frozenset({"http", "queue", "extensions", "page"})
 
 
 def role_of(scope: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The command `users`: who may enter a server. A running one takes notice at once."""
+"""Who may enter a server: options of `serve`, and the command `users`, of which a running server takes notice."""
 
 from __future__ import annotations
 
@@ -15,6 +15,21 @@ from webui.errors import InvalidRequest
 from webui.identity import ADMINISTRATOR, ROLES
 
 ACTIONS = ("list", "add", "remove", "role", "password", "token")
+
+
+def add_entry_options(web: argparse._ArgumentGroup) -> None:
+    """Options of the server on who may enter, and by which way."""
+    about = "an administrator's login, for page and HTTP routes; several with commas between (more people: users add)"
+    web.add_argument("--auth", "--gradio-auth", metavar="USER:PASSWORD", help=about)
+    web.add_argument("--auth-file", "--gradio-auth-path", metavar="FILE", help="the same, from a file")
+    web.add_argument("--api-auth", metavar="USER:PASSWORD", help="the same as --auth")
+    about = "with --listen or --share: let everybody in as administrator (never on a network you do not own)"
+    web.add_argument("--insecure-no-login", action="store_true", help=about)
+    web.add_argument("--allow-host", metavar="NAME", action="append", default=[], help="a Host name to answer to")
+    about = "path below which a reverse proxy serves everything"
+    web.add_argument("--root-path", "--subpath", dest="subpath", default="", metavar="PATH", help=about)
+    about = "address or network of a reverse proxy whose X-Forwarded headers are believed (may be repeated)"
+    web.add_argument("--trusted-proxy", metavar="ADDRESS", action="append", default=[], help=about)
 
 
 def add_users_options(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ MAY_PRINT = (
     "webui/cli.py",
     "webui/commands.py",
     "webui/model_commands.py",
+    "webui/user_commands.py",
     "webui/script_options.py",
     "webui/app.py",
     "webui/installer.py",

@@ -45,6 +45,8 @@ TABLE: tuple[tuple[str, str, Level], ...] = (
     ("GET", "/v1/*", READ),
     ("*", "/v1/*", USE),
     ("GET", "/api/v1/*", READ),
+    ("POST", "/api/v1/tasks/unload", ADMINISTER),
+    ("POST", "/api/v1/tasks/merge", ADMINISTER),
     ("*", "/api/v1/*", USE),
     ("GET", "/docs", READ),
     ("GET", "/docs/*", READ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from webui.ui.events import ReadersEvents
 from webui.ui.quick import leave_out_stub_files
 
 UPLOAD_LIMIT = 100 * 2**20  # bytes of one file
@@ -44,6 +45,7 @@ def mount(app: Any, blocks: Any, place: Place, options: Mapping[str, Any]) -> No
     """
     import gradio as gr
 
+    app.add_middleware(ReadersEvents, functions=blocks.fns)
     blocks.has_launched = True
     blocks.queue(api_open=False, default_concurrency_limit=8)  # its other doors skip the queue
     shut: dict[str, Any] = {"ssr_mode": False, "enable_monitoring": False, "mcp_server": False, "run_history": False}

@@ -14,11 +14,11 @@ from webui.api.downloads import sits_here
 from webui.api.pictures import picture_field
 from webui.engine.recommended import facts_of, fitting, recommended
 from webui.errors import InvalidRequest, SettingsError
-from webui.identity import ADMINISTRATORS_SECTIONS, Level, may
+from webui.identity import Level, may
 from webui.imaging.files import load_picture
 from webui.request import GenerationRequest, Pass, from_dict
 from webui.scripts import SCRIPTS
-from webui.settings import Settings, find_setting
+from webui.settings import SERVER_SECTIONS, Settings, find_setting
 from webui.workers.blobs import NAME
 from webui.workers.tasks import TASKS
 
@@ -84,7 +84,7 @@ def job_settings(changes: Mapping[str, Any], context: Context, request: Request)
     settings = context.store.settings.changed(changes)
     for name in changes:
         setting = find_setting(name)
-        is_kept = setting.by_hand or setting.section in ADMINISTRATORS_SECTIONS
+        is_kept = setting.by_hand or setting.section in SERVER_SECTIONS
         if is_kept and (setting.by_hand or not may(request.scope, Level.ADMINISTER)):
             raise SettingsError(f"{name} cannot be changed for one job.", "", "Leave it out.")
     return settings, {find_setting(name).name: settings[name] for name in changes}
