@@ -34,7 +34,7 @@ from webui.settings import Settings, SettingsStore
 from webui.upscalers.builtin import UPSCALERS
 from webui.upscalers.restorers import RESTORERS
 from webui.workers.counters import JobCounters
-from webui.workers.plain import WorkerSettings, to_plain
+from webui.workers.plain import WorkerSettings, lanes, to_plain
 from webui.workers.recorder import Recorder
 from webui.workers.service import ENGINE, JobService
 
@@ -125,9 +125,13 @@ def open_house(options: StartOptions, engine: str = ENGINE) -> House:
     settings = store.settings
     plain = for_worker(settings, options)
     history = History(options.paths.data / "history.sqlite", [options.paths.outputs])
-    service = JobService(plain, options.paths.data, engine, settings["queue_limit"], catalogue, folders, history)
+    devices = lanes(options.device, options.workers)
+    service = JobService(
+        plain, options.paths.data, engine, settings["queue_limit"], catalogue, folders, history, devices
+    )
     service.limit_waiting(settings["queue_limit"], settings["queue_limit_per_client"])
     service.limits = limits_of(settings)
+    service.watch(settings["job_silence"], settings["interrupt_patience"])
     counters = JobCounters(service, log_prompts=options.log.prompts)
     return House(options, store, catalogue, service, _extensions(folders), Recorder(service, history), counters)
 

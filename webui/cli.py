@@ -120,7 +120,7 @@ def common_options() -> argparse.ArgumentParser:
         about = f"one more folder with {kind.replace('_', ' ')} (may be repeated)"
         folders.add_argument(option, metavar="FOLDER", action="append", dest=f"folder_{kind}", default=[], help=about)
     device = parser.add_argument_group("device")
-    device.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
+    device.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, mps; cuda:0,cuda:1")
     device.add_argument("--device-id", type=int, metavar="N", help="the same as --device cuda:N")
     device.add_argument("--use-cpu", nargs="+", metavar="PART", help="the same as --device cpu")
     about = "auto, float32 (full), bfloat16, float16 (half)"
@@ -137,6 +137,8 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     web.add_argument("--port", type=int, help="default: 7860, or the next free one; 7861 with --nowebui")
     web.add_argument("--share", action="store_true", help="make a public Gradio link (use it with --auth)")
     add_entry_options(web)
+    about = "that run jobs at once: a graphics card each, or a share of the processor's cores; default: 1"
+    web.add_argument("--workers", type=int, metavar="N", help=about)
     web.add_argument("--nowebui", action="store_true", help="HTTP routes only")
     web.add_argument("--autolaunch", action="store_true", help="open the page in the browser")
     web.add_argument("--tls-keyfile", type=Path, metavar="FILE", help="serve https with this key")
@@ -255,10 +257,12 @@ def paths_of(options: argparse.Namespace) -> Paths:
     return make_paths(options.data_dir, options.models_dir, options.outputs_dir, extra)
 
 
-def device_of(options: argparse.Namespace) -> str:
-    """The device that the options name, with A1111's two spellings for it."""
+def device_of(options: argparse.Namespace, several: bool = False) -> str:
+    """The device that the options name, with A1111's two spellings for it. Raises InvalidRequest."""
     if options.use_cpu:
         return "cpu"
+    if "," in options.device and not several:
+        raise InvalidRequest(f"--device {options.device} names several.", "Only the server uses more than one.")
     return f"cuda:{options.device_id}" if options.device_id is not None else str(options.device)
 
 
@@ -304,7 +308,8 @@ def start_options(options: argparse.Namespace) -> StartOptions:
         language=options.language,
         checkpoint=options.checkpoint,
         vae=options.vae,
-        device=device_of(options),
+        device=device_of(options, several=True),
+        workers=options.workers,
         precision=precision_of(options),
         offline=options.offline,
         extensions=not options.no_extensions,

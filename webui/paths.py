@@ -130,7 +130,8 @@ class StartOptions:
     language: str | None = None
     checkpoint: str | None = None  # loaded first; None: as in the settings
     vae: str | None = None
-    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"
+    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"; several with commas between: a worker each
+    workers: int | None = None  # None: as many as there are devices named
     precision: str = "auto"  # "auto", "float32", "bfloat16", "float16"
     offline: bool = False
     extensions: bool = True

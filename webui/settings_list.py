@@ -99,6 +99,8 @@ DECLARED: tuple[Row, ...] = (
     # queue and HTTP
     _row("queue_limit", "int", 64, "queue", **_between(1, 10_000)),
     _row("queue_limit_per_client", "int", 64, "queue", **_between(1, 10_000)),
+    _row("job_silence", "int", 900, "queue", **_between(0, 86_400)),  # seconds; 0: for ever
+    _row("interrupt_patience", "int", 30, "queue", **_between(1, 3600)),  # seconds
     _row("script_limit", "int", 1000, "queue", **_between(1, 100_000)),  # pictures of one script
     # what one request may ask for at most (limits.py)
     _row("limit_megapixels", "float", 128.0, "limits", **_between(0.1, 10_000)),

@@ -128,7 +128,7 @@ class FakeService:
         running = [view.id for view in self._views.values() if view.state == "running"]
         return ServiceStatus("busy" if running else "idle", 0, running[0] if running else None)
 
-    def submit(self, request, client="", tab="txt2img"):
+    def submit(self, request, client="", tab="txt2img", priority=0):
         check(request)
         job_id = f"fake-{time.time_ns()}-{next(self._numbers)}"
         self.submitted.append(request)
@@ -137,7 +137,7 @@ class FakeService:
         threading.Thread(target=self._run, args=(job_id,), daemon=True).start()
         return job_id
 
-    def submit_task(self, name, values, client="", tab=""):
+    def submit_task(self, name, values, client="", tab="", priority=0):
         """Merges, which come out as a copy of the first model, scripts, and what needs no checkpoint as it is."""
         request, values = GenerationRequest(), task(name).check(values)
         work = {"script": self._script, "merge": self._merge}.get(name, functools.partial(perform, self))
@@ -171,6 +171,9 @@ class FakeService:
         return self._set(job_id, state="done", finished=time.time(), progress=1.0, preview=None)
 
     def change_settings(self, values):
+        pass
+
+    def watch(self, silence, interrupt):
         pass
 
     def limit_waiting(self, limit, per_client):

@@ -34,6 +34,15 @@ def test_a_filled_page_becomes_a_job(service: FakeService) -> None:
     assert (view.client, view.request.prompt, view.request.passes[0].steps) == ("me", "a red apple", 3)
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_only_who_sits_before_this_machine_goes_first(service: FakeService, monkeypatch, here: bool) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(service, "submit", lambda request, client, tab, priority: told.append(priority) or "abc")
+    values = default_values() | {"prompt": "a red apple"}
+    actions.submit(service, [values[name] for name in NAMES], "me", "", here)  # type: ignore[arg-type]
+    assert told == [1 if here else 0]
+
+
 def test_a_page_that_cannot_be_used_says_found_wanted_and_what_to_do(service: FakeService) -> None:
     values = default_values() | {"steps": 2000}
     ticket = json.loads(actions.submit(service, [values[name] for name in NAMES], ""))  # type: ignore[arg-type]

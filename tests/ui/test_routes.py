@@ -166,8 +166,11 @@ def test_an_upload_that_is_gone_or_has_no_name_is_not_found(client) -> None:
 
 def test_a_task_is_queued_with_its_values_for_whoever_asks(client, service, monkeypatch) -> None:
     told: list[tuple] = []
-    monkeypatch.setattr(service, "submit_task", lambda *told_: told.append(told_) or "abc", raising=False)
+    submit = lambda *told_, priority: told.append((*told_, priority)) or "abc"  # noqa: E731
+    monkeypatch.setattr(service, "submit_task", submit, raising=False)
     assert client.post("/ui/tasks/extras", json={"scale": 2}).json() == {"job": "abc"}
-    assert told == [("extras", {"scale": 2}, "testclient")]
+    here = TestClient(client.app, base_url="http://127.0.0.1:7860", client=("127.0.0.1", 5))
+    assert here.post("/ui/tasks/extras", json={"scale": 2}).json() == {"job": "abc"}
+    assert told == [("extras", {"scale": 2}, "testclient", 0), ("extras", {"scale": 2}, "127.0.0.1", 1)]
     assert client.post("/ui/tasks/extras", content=b"[1]").status_code == 422
     assert client.post("/ui/tasks/extras", content=b"{").status_code == 422

@@ -1,4 +1,4 @@
-"""An engine without torch: steps of 20 ms (setting step_seconds), pictures of one colour. Prompts can ask it to misbehave."""
+"""An engine without torch: steps of 20 ms or "step_seconds", one colour a picture. Prompts can ask it to misbehave."""
 
 from __future__ import annotations
 
@@ -118,6 +118,8 @@ class FakeEngine:
 
     def generate(self, request: GenerationRequest, options: Mapping[str, Any], report: Callable[..., None], control):
         """Count steps, obey the control, write coloured PNG files."""
+        if request.prompt.startswith("hang"):
+            report("progress", step=1)
         self._misbehave(request.prompt)
         if request.passes[0].image:
             report("note", text=f"a picture of {len(request.passes[0].image)} characters")

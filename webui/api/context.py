@@ -42,6 +42,7 @@ class Context:
             self.catalogue.default = settings["checkpoint"]
             self.catalogue.vae_choices = settings["vae_choices"]
             self.service.limit_waiting(settings["queue_limit"], settings["queue_limit_per_client"])
+            self.service.watch(settings["job_silence"], settings["interrupt_patience"])
             self.service.limits = limits_of(settings)
             self.service.change_settings(self.for_worker(settings))
             return settings

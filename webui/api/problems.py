@@ -38,6 +38,7 @@ class Problem:
     detail: Any = None
     param: str | None = None
     code: str | None = None  # a word of OpenAI's, where the status does not say it
+    retry_after: int = RETRY_SECONDS  # said with 429 and 503
 
     @property
     def text(self) -> str:
@@ -72,7 +73,7 @@ def status_and_body(path: str, problem: Problem) -> tuple[int, dict[str, Any]]:
 def answer(path: str, problem: Problem) -> JSONResponse:
     """The answer to a request to `path`."""
     status, body = status_and_body(path, problem)
-    return JSONResponse(body, status, {"Retry-After": str(RETRY_SECONDS)} if status in (429, 503) else None)
+    return JSONResponse(body, status, {"Retry-After": str(problem.retry_after)} if status in (429, 503) else None)
 
 
 # The forms -------------------------------------------------------------------------------------------------------
@@ -115,7 +116,8 @@ FORMS: tuple[tuple[str, Callable[[Problem], tuple[int, dict[str, Any]]]], ...] =
 async def _known(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, EmulsionError)
     name = getattr(error, "name", type(error).__name__)
-    facts = {"param": getattr(error, "param", None), "code": getattr(error, "code", None)}
+    facts: dict[str, Any] = {"param": getattr(error, "param", None), "code": getattr(error, "code", None)}
+    facts |= {"retry_after": getattr(error, "retry_after", RETRY_SECONDS)}
     return answer(request.scope["path"], Problem(error.status, name, error.found, error.wanted, error.remedy, **facts))
 
 

@@ -73,7 +73,7 @@ class Session:
         self.settings = settings
         self.catalogue = catalogue or open_catalogue(settings)
         self.extensions = extensions or Extensions()
-        self.device = torch.device(_best_device() if device == "auto" else device)
+        self.device = torch.device(best_device() if device == "auto" else device)
         self.dtype = best_dtype(self.device, precision)
         keep_freed_memory()
         self._current: Loaded | None = None
@@ -272,7 +272,8 @@ def _tile(cells: int, lean: bool) -> int:
     return LARGE_TILE if cells <= LARGE_TILE else PART_TILE
 
 
-def _best_device() -> str:
+def best_device() -> str:
+    """The kind of device that "auto" means on this machine."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

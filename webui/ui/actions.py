@@ -18,6 +18,7 @@ from webui.ui.language import text
 from webui.ui.scripting import submit_script
 from webui.ui.sizes import hints
 from webui.upscalers.names import FILE_NAMES
+from webui.workers.queue import FIRST
 from webui.workers.service import JobService
 
 INFORMATIVE = ("Model hash", "VAE hash", "Version", "Lora hashes", "TI hashes", "Hashes")  # nothing to fill in
@@ -34,7 +35,8 @@ def submit(service: JobService, values: Sequence[Any], client: str, script: str 
         if script:
             return json.dumps({"job": submit_script(service, values, client, script, here)})
         tab = values[NAMES.index("mode")]
-        return json.dumps({"job": service.submit(request_from_values(values), client=client, tab=tab)})
+        request, priority = request_from_values(values), FIRST if here else 0
+        return json.dumps({"job": service.submit(request, client=client, tab=tab, priority=priority)})
     except EmulsionError as error:
         return refused(error)
 

@@ -29,6 +29,7 @@ from webui.ui.extras_routes import extras_routes
 from webui.ui.history_routes import history_routes
 from webui.ui.library_routes import library_routes
 from webui.ui.scripting import refuse_elsewhere
+from webui.workers.queue import FIRST
 from webui.workers.service import JobService
 from webui.workers.tasks import TASKS
 from webui.workers.views import JobView
@@ -148,8 +149,9 @@ async def _task(service: JobService, request: Request) -> Response:
     """Queue a job of another kind; the body holds its values as JSON. Pictures in them are names of uploads."""
     values = read_json(await read_body(request, TEXT_BYTES))
     _refuse_folders(request.path_params["name"], values, request)
-    client = request.scope.get("emulsion_user") or (request.client.host if request.client else "")
-    job_id = await asyncio.to_thread(service.submit_task, request.path_params["name"], values, client)
+    client = client_of(request.scope)
+    submit = functools.partial(service.submit_task, priority=FIRST if sits_here(request) else 0)
+    job_id = await asyncio.to_thread(submit, request.path_params["name"], values, client)
     return JSONResponse({"job": job_id})
 
 

@@ -14,6 +14,7 @@ from webui.request import LATENT_UPSCALERS, GenerationRequest
 from webui.scripts import ONE_PIXEL, arguments_of, planned, tab_of
 from webui.scripts.work import cost, names, plain_cost, work
 from webui.ui.fields import NAMES, PICTURE_MODES, default_values, request_from_values
+from webui.workers.queue import FIRST
 from webui.workers.service import JobService
 
 RECENT = 20  # jobs from which the speed is guessed
@@ -31,7 +32,7 @@ def submit_script(service: JobService, values: Sequence[Any], client: str, scrip
     refuse_elsewhere(entry.name, here)
     request = page_request(filled) if entry.value.own_pictures else request_from_values(values)
     plain = {"script": entry.name, "arguments": wanted.get("arguments", {}), "request": dataclasses.asdict(request)}
-    return service.submit_task("script", plain, client=client, tab=mode)
+    return service.submit_task("script", plain, client=client, tab=mode, priority=FIRST if here else 0)
 
 
 def refuse_elsewhere(name: str, here: bool) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +23,7 @@ from webui.workers.scratch import Scratch
 from webui.workers.tasks import GENERATE, TASKS
 from webui.workers.views import RunningJob
 
+USUAL_SECONDS = 5.0  # of a job, before any was finished
 ANY = object()  # a job that names no checkpoint
 
 
@@ -161,6 +164,30 @@ class Dispatcher:
             for other in self.lanes:
                 if other is not lane and other.state in ("idle", "busy"):
                     other.tell({"kind": "perform", "task": job.task, "request": job.request, "options": options})
+
+    # Guesses: jobs take as long as the last ones did ---------------------------------------------------------------
+
+    def seconds_to_done(self, count: int) -> list[float]:
+        """Seconds until each of the next `count` waiting jobs is likely to be done."""
+        usual, free, found = self._usual_seconds(), self._seconds_left(), []
+        for _ in range(count):  # each goes to the worker that is free first
+            found.append(free[0] + usual)
+            heapq.heapreplace(free, found[-1])
+        return found
+
+    def seconds_to_a_place(self) -> int:
+        """Seconds until the next job is likely to be over, so that another one may wait."""
+        busy = [seconds for seconds in self._seconds_left() if seconds > 0]
+        return max(1, math.ceil(min(busy, default=self._usual_seconds())))
+
+    def _usual_seconds(self) -> float:
+        return sum(self.durations) / len(self.durations) if self.durations else USUAL_SECONDS
+
+    def _seconds_left(self) -> list[float]:
+        """Seconds until each worker is free, rising. Those that do not start are left out."""
+        lanes = [lane for lane in self.lanes if lane.state != "broken"] or self.lanes
+        told = [lane.running.eta() if lane.running else 0.0 for lane in lanes]
+        return sorted(self._usual_seconds() if eta is None else eta for eta in told)
 
     # What lanes tell ---------------------------------------------------------------------------------------------
 

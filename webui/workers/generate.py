@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from webui.engine.catalogue import SHORT_HASH, CheckpointFile, open_catalogue
 from webui.engine.extensions import Extensions, load_extensions, registries
@@ -14,15 +18,15 @@ from webui.engine.memory import graphics_memory, is_out_of_memory, resident_memo
 from webui.engine.output import save_grid, version
 from webui.engine.plan import Plan, make_plan
 from webui.engine.run import run
-from webui.engine.session import Session
-from webui.errors import OutOfMemory
+from webui.engine.session import Session, best_device
+from webui.errors import InvalidRequest, OutOfMemory
 from webui.extend import Registries
 from webui.imaging.metadata import save_picture
 from webui.registry import Registry
 from webui.request import GenerationRequest
 from webui.scripts import SCRIPTS
 from webui.settings import Settings
-from webui.workers.plain import from_plain
+from webui.workers.plain import WorkerSettings, from_plain
 from webui.workers.tasks import TaskJob, task
 from webui.workers.worker import Control
 
@@ -44,7 +48,7 @@ class Generator:
         for field in dataclasses.fields(Registries):
             getattr(self._registries, field.name).freeze()
         catalogue = open_catalogue(wanted.settings)
-        self._session = Session(wanted.settings, catalogue, found, wanted.device, wanted.precision)
+        self._session = Session(wanted.settings, catalogue, found, _device(wanted), wanted.precision)
 
     def names(self) -> Mapping[str, Any]:
         """What can be chosen without a file of its own, built in and of extensions."""
@@ -99,6 +103,35 @@ class Generator:
             # Outside of the handler: its traceback would keep every tensor of the failed try alive.
             self._session.unload()
         raise OutOfMemory("Memory ran out.", remedy="Use a smaller size, or close other programs.")
+
+
+def _device(wanted: WorkerSettings) -> str:
+    """The device of this worker, with its share of what several have together. Raises InvalidRequest."""
+    device = best_device() if wanted.device == "auto" and wanted.places > 1 else wanted.device
+    if device == "cuda" and wanted.places > 1:
+        device = f"cuda:{wanted.place}"
+    if device.startswith("cuda:"):
+        cards, card = torch.cuda.device_count(), torch.device(device).index
+        if card >= cards:
+            remedy = "Choose others with --device, or fewer with --workers."
+            raise InvalidRequest(f"There is no graphics card {device}.", f"This machine has {cards}.", remedy)
+        torch.cuda.set_device(card)
+    if device == "cpu" and wanted.places > 1:
+        _keep_to(wanted.place, wanted.places)
+    return device
+
+
+def _keep_to(place: int, places: int) -> None:
+    """Keep this process to its share of the cores, with as many threads as a worker that has them all.
+
+    Sums are split between threads (group norms are), so with fewer of them the last bits of a picture would differ.
+    """
+    threads = torch.get_num_threads()
+    if sys.platform == "linux":  # elsewhere the system divides the cores
+        cores = sorted(os.sched_getaffinity(0))
+        for task in Path("/proc/self/task").iterdir():
+            os.sched_setaffinity(int(task.name), cores[place::places] or cores[place % len(cores) :][:1])
+    torch.set_num_threads(threads)
 
 
 @contextmanager

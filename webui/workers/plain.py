@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from webui.errors import InvalidRequest
 from webui.paths import Paths
 from webui.settings import Settings
+
+MOST_WORKERS = 64
+SHARED_CORES = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait for each other leave the core to one that works
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,31 @@ class WorkerSettings:
     device: str = "auto"
     precision: str = "auto"
     extensions: bool = True  # whether installed extensions are loaded
+    place: int = 0  # among the workers on devices of this name, from 0
+    places: int = 1  # how many these are
+
+
+def lanes(device: str, workers: int | None = None) -> tuple[dict[str, Any], ...]:
+    """What each worker is told beside the settings that all get, one entry a worker.
+
+    `device` names one device or several with commas between. Several workers on "cuda" get a card each, on "auto" too
+    where there are cards, else they divide the cores. Raises InvalidRequest.
+    """
+    names = [name.strip() for name in device.split(",")]
+    if not all(names):
+        raise InvalidRequest(f"--device {device} has an empty name.", "Wanted: such as cuda:0,cuda:1.")
+    if workers is not None and not 1 <= workers <= MOST_WORKERS:
+        raise InvalidRequest(f"--workers is {workers}.", f"It must be from 1 to {MOST_WORKERS}.")
+    if len(names) > 1 and workers not in (None, len(names)):
+        raise InvalidRequest(f"--device names {len(names)} devices, --workers {workers}.", "Leave --workers out.")
+    names = names if len(names) > 1 else names * (workers or 1)
+    found = []
+    for index, name in enumerate(names):
+        place, places = names[:index].count(name), names.count(name)
+        known = f"cuda:{place}" if name == "cuda" and places > 1 else name
+        one: dict[str, Any] = {"device": known, "place": place, "places": places}
+        found.append(one | ({"environment": SHARED_CORES} if places > 1 and name in ("auto", "cpu") else {}))
+    return tuple(found)
 
 
 def to_plain(wanted: WorkerSettings) -> dict[str, Any]:
@@ -34,6 +63,8 @@ def to_plain(wanted: WorkerSettings) -> dict[str, Any]:
         "device": wanted.device,
         "precision": wanted.precision,
         "extensions": wanted.extensions,
+        "place": wanted.place,
+        "places": wanted.places,
     }
 
 
@@ -42,7 +73,7 @@ def from_plain(data: Mapping[str, Any]) -> WorkerSettings:
     paths = dict(data["paths"])
     extra = {kind: tuple(Path(folder) for folder in folders) for kind, folders in paths.pop("extra").items()}
     settings = Settings(Paths(extra=extra, **{name: Path(folder) for name, folder in paths.items()}))
-    plain = {name: data[name] for name in ("device", "precision", "extensions")}
+    plain = {name: data[name] for name in ("device", "precision", "extensions", "place", "places")}
     return dataclasses.replace(WorkerSettings(settings.changed(data["values"])), **plain)
 
 

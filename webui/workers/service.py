@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,6 @@ from webui.workers.tasks import GENERATE, task
 from webui.workers.views import JobView, ServiceStatus, row_view
 
 ENGINE = "webui.workers.generate:engine"
-USUAL_SECONDS = 5.0  # of a job, before any was finished
 
 
 class JobService:
@@ -158,7 +156,7 @@ class JobService:
             try:
                 job_id = self._queue.add(text, client, tab, attached, priority, options, kind)
             except QueueFull as full:
-                full.retry_after = self._seconds_to_a_place()
+                full.retry_after = self._dispatcher.seconds_to_a_place()
                 raise
             self._changes.announce(job_id)
             self._dispatcher.assign()
@@ -171,15 +169,15 @@ class JobService:
             if running is not None:
                 return running.view()
             job = self._queue.get(job_id)
-            return self._view(job, self._queue.waiting() if job.state == WAITING else [])
+            return self._view(job, self._line() if job.state == WAITING else {})
 
     def jobs(self, limit: int = 50, client: str | None = None) -> list[JobView]:
         """The newest jobs first, of everybody or of one client."""
         with self._changes.lock:
-            waiting = self._queue.waiting()
+            line = self._line()
             running = {running.job.id: running for running in self._dispatcher.running()}
             return [
-                running[job.id].view() if job.id in running else self._view(job, waiting)
+                running[job.id].view() if job.id in running else self._view(job, line)
                 for job in self._queue.latest(limit, client)
             ]
 
@@ -296,27 +294,12 @@ class JobService:
         """Settings for all jobs from the next one on."""
         self._dispatcher.change_settings(values)
 
-    def _view(self, job: Job, waiting: list[str]) -> JobView:
-        if job.state != WAITING:
-            return row_view(job)
-        position = waiting.index(job.id) + 1 if job.id in waiting else 0
-        if not self._dispatcher.durations:
-            return row_view(job, position)
-        usual, left = self._usual_seconds(), self._seconds_left()  # a guess: those ahead take as long as the last ones
-        rounds, lane = divmod(max(0, position - 1), len(left))
-        return row_view(job, position, left[lane] + (rounds + 1) * usual)
+    def _view(self, job: Job, line: Mapping[str, tuple[int, float | None]]) -> JobView:
+        return row_view(job, *line.get(job.id, (0, None)))
 
-    def _usual_seconds(self) -> float:
-        durations = self._dispatcher.durations
-        return sum(durations) / len(durations) if durations else USUAL_SECONDS
-
-    def _seconds_left(self) -> list[float]:
-        """Seconds until each worker is free, the first to be free first. Those that do not start are left out."""
-        lanes = [lane for lane in self._dispatcher.lanes if lane.state != "broken"] or self._dispatcher.lanes
-        told = [lane.running.eta() if lane.running else 0.0 for lane in lanes]
-        return sorted(self._usual_seconds() if eta is None else eta for eta in told)
-
-    def _seconds_to_a_place(self) -> int:
-        """Seconds until the next job is likely to be over, so that another one may wait."""
-        busy = [seconds for seconds in self._seconds_left() if seconds > 0]
-        return max(1, math.ceil(min(busy, default=self._usual_seconds())))
+    def _line(self) -> dict[str, tuple[int, float | None]]:
+        """Position of each waiting job, and seconds until it is likely to be done; None before a job was finished."""
+        waiting = self._queue.waiting()
+        known = bool(self._dispatcher.durations)
+        etas = self._dispatcher.seconds_to_done(len(waiting)) if known else [None] * len(waiting)
+        return {job_id: (index + 1, eta) for index, (job_id, eta) in enumerate(zip(waiting, etas, strict=True))}

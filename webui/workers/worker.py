@@ -77,6 +77,8 @@ def main(pipe: Connection, engine: str, settings: Mapping[str, Any]) -> None:
     worker = Worker(pipe)
     logs.relay(worker.say, **settings.get("log", {}))
     threading.Thread(target=worker.listen, name="listen", daemon=True).start()
+    for variable, value in settings.get("environment", {}).items():  # read when the engine's libraries are loaded
+        os.environ.setdefault(variable, value)
     try:
         module, _, name = engine.partition(":")
         worker.run(getattr(importlib.import_module(module), name)(settings))
@@ -187,10 +189,6 @@ class Worker:
             self.say("loaded", load=order["load"], checkpoint=order["checkpoint"], error=None)
 
 
-def _unheard(kind: str, blob: bytes = b"", **values: Any) -> None:
-    """A report that nobody reads."""
-
-
 def prompts_in(values: Any, name: str = "") -> list[str]:
     """All texts that stand under a name with "prompt" in it, however deep."""
     if isinstance(values, Mapping):
@@ -198,6 +196,10 @@ def prompts_in(values: Any, name: str = "") -> list[str]:
     if isinstance(values, list):
         return [text for value in values for text in prompts_in(value, name)]
     return [values] if isinstance(values, str) and "prompt" in name else []
+
+
+def _unheard(kind: str, blob: bytes = b"", **values: Any) -> None:
+    """A report that nobody reads."""
 
 
 def _words(error: BaseException, what: str) -> str:
