@@ -12,35 +12,71 @@ from PIL import Image
 
 from tests.api.started import ROOT, server
 
-LANGUAGES = {"sh": ["bash", "-c"], "python": [sys.executable, "-c"], "js": ["node", "-e"]}
-SIZES = {"sh": (128, 128), "python": (256, 256), "js": (128, 128)}
+COMMANDS = {
+    "sh": ["bash", "-c"],
+    "python": [sys.executable, "-c"],
+    "js": ["node", "--experimental-eventsource", "-e"],
+}
+# section of the page, language: the size of the picture that the example leaves behind
+SIZES = {
+    ("AUTOMATIC1111", "sh"): (128, 128),
+    ("AUTOMATIC1111", "python"): (256, 256),
+    ("AUTOMATIC1111", "js"): (128, 128),
+    ("OpenAI", "sh"): (128, 128),
+    ("OpenAI", "python"): (128, 128),
+    ("OpenAI", "js"): (128, 128),
+    ("Emulsion's own routes", "sh"): (128, 128),
+    ("Emulsion's own routes", "python"): (256, 256),
+    ("Emulsion's own routes", "js"): (128, 128),
+}
 
 
-def examples() -> dict[str, str]:
-    """The text of each block of code by its language."""
+def examples() -> dict[tuple[str, str], str]:
+    """The text of each block of code by its section and its language."""
     text = (ROOT / "docs" / "api.md").read_text("utf-8")
-    return dict(re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    sections = re.split(r"^# (.+)$", re.sub(r"^```(\w+)\n.*?^```", _hidden, text, flags=re.M | re.S), flags=re.M)
+    return {
+        (title, language): code.replace("\0#", "#")
+        for title, section in zip(sections[1::2], sections[2::2])
+        for language, code in re.findall(r"^```(\w+)\n(.*?)^```", section, re.M | re.S)
+        if language in COMMANDS
+    }
+
+
+def _hidden(block: re.Match[str]) -> str:
+    return re.sub(r"^#", "\0#", block[0], flags=re.M)  # a comment in code is no heading
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    with server(tmp_path_factory.mktemp("examples")) as running:
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "models" / "checkpoints").mkdir(parents=True)
+    (folder / "models" / "checkpoints" / "first.safetensors").write_bytes(b"first")
+    with server(folder) as running:
         yield running.address
 
 
-def test_there_is_one_for_each_language():
-    assert set(examples()) == set(LANGUAGES)
+def test_there_is_one_for_each_family_of_routes_and_each_language():
+    assert set(examples()) == set(SIZES)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_an_example_makes_a_picture(address, tmp_path, language):
-    if shutil.which("node") is None and language == "js":
-        pytest.skip("there is no Node here")
-    code = examples()[language].replace("http://127.0.0.1:7860", address)
-    done = subprocess.run([*LANGUAGES[language], code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+@pytest.mark.parametrize(("section", "language"), SIZES)
+def test_an_example_makes_a_picture(address, tmp_path, section, language):
+    if language == "js" and not _node():
+        pytest.skip("there is no Node with EventSource here")
+    shutil.copy(ROOT / "webui" / "client.py", tmp_path / "client.py")
+    code = examples()[section, language].replace("http://127.0.0.1:7860", address)
+    done = subprocess.run([*COMMANDS[language], code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert Image.open(tmp_path / "apple.png").size == SIZES[language]
-    assert language == "sh" or "a red apple" in done.stdout
+    assert Image.open(tmp_path / "apple.png").size == SIZES[section, language]
+    assert "a red apple" in done.stdout or (language == "sh" and section != "Emulsion's own routes")
+
+
+def _node() -> bool:
+    command = ["node", "--experimental-eventsource", "-e", "new EventSource"]
+    if shutil.which("node") is None:
+        return False
+    return b"bad option" not in subprocess.run(command, capture_output=True, check=False).stderr
 
 
 def test_the_program_ends_over_http_where_the_command_line_allows_it(tmp_path):

@@ -86,14 +86,14 @@
     return make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
   }
 
-  function schemaPart(title, content) {
+  function schemaPart(title, content, isBody) {
     const [kind, media] = Object.entries(content || {})[0] || [];
     if (!kind) return [];
     const heading = make("h3", {}, `${title} `, make("code", {}, kind));
     const object = media.schema && objectOf(media.schema);
     const type = media.schema ? typeOf(media.schema) : "";
     if (!object) return [heading, type && type !== "any" ? make("p", {}, make("code", {}, type)) : null];
-    return [heading, make("p", {}, make("code", {}, type)), table(rows(object, DEPTH))];
+    return [heading, make("p", {}, make("code", {}, type)), table(rows(object, DEPTH).map((row) => [...row.slice(0, 3), isBody && row[3]]))];
   }
 
   function sample(schema) {
@@ -168,8 +168,8 @@
       { class: "inside" },
       shortOf(operation) === operation.description ? null : make("p", {}, operation.description || ""),
       ...(parameters.length ? [make("h3", {}, t("parameters")), table(parameters)] : []),
-      ...schemaPart(t("body"), operation.requestBody && operation.requestBody.content),
-      ...schemaPart(`${t("answer")} ${good ? good[0] : ""}`, good && good[1].content),
+      ...schemaPart(t("body"), operation.requestBody && operation.requestBody.content, true),
+      ...schemaPart(`${t("answer")} ${good ? good[0] : ""}`, good && good[1].content, false),
       make("h3", {}, t("example")),
       curl(method, path, operation),
       ...(method === "get" && !streams ? tryPart(path, operation) : []),
