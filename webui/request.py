@@ -244,6 +244,9 @@ def _build(kind: type, data: Any, where: str) -> Any:
     unknown = sorted(set(data) - {f.name for f in dataclasses.fields(kind)})
     if unknown:
         raise InvalidRequest(f"{where} has no field {unknown[0]!r}.", f"Known: {', '.join(hints)}.")
+    for one in dataclasses.fields(kind):
+        if one.name not in data and one.default is one.default_factory is dataclasses.MISSING:
+            raise InvalidRequest(f"{where} has no field {one.name!r}.", "It must be given.")
     return kind(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in data.items()})
 
 

@@ -117,6 +117,8 @@ def test_a_task_enlarges_a_picture(house, client):
         ("jobs", {"request": "x"}, 422, "InvalidRequest"),
         ("jobs", {"request": {"passes": []}}, 422, "InvalidRequest"),
         ("jobs", {"request": {"passes": [{"steps": 0}]}}, 422, "InvalidRequest"),
+        ("jobs", {"request": {"passes": [{"refiner": {}}]}}, 422, "InvalidRequest"),
+        ("jobs", {"request": {"passes": [{"guidance": []}]}}, 422, "InvalidRequest"),
         ("jobs", {"request": {"checkpoint": "zzz-unknown"}}, 404, "NotFound"),
         ("jobs", {"request": {"passes": [{"source": "image", "image": "bm8="}]}}, 422, "DamagedFile"),
         ("jobs", {"request": {"passes": [{"source": "image", "image": "blob:" + "0" * 64}]}}, 404, "NotFound"),
