@@ -128,8 +128,9 @@ def test_errors_say_what_was_found_wanted_and_can_be_done(client, module):
 
 
 def test_a_wrong_login_and_a_silent_address_are_told_apart(running, module):
-    with pytest.raises(module.LoginNeeded):
+    with pytest.raises(module.LoginNeeded) as caught:
         module.Client(running.address, user="me", password="wrong").status()
+    assert (caught.value.status, caught.value.kind) == (401, "Unauthorized")
     with pytest.raises(module.LoginNeeded):
         module.Client(running.address, token="wrong").status()
     with pytest.raises(module.Unreachable, match="running"):

@@ -124,8 +124,9 @@ def test_errors_are_those_that_the_client_knows(client, running):
     with pytest.raises(openai.BadRequestError) as caught:
         client.images.edit(image=b"no picture", prompt="x")
     assert caught.value.param == "image"
-    with pytest.raises(openai.AuthenticationError):
+    with pytest.raises(openai.AuthenticationError) as caught:
         openai.OpenAI(base_url=f"{running.address}/v1", api_key="wrong", max_retries=0).models.list()
+    assert caught.value.code == "invalid_api_key"
 
 
 def test_a_failed_job_is_told_with_its_reason(client):

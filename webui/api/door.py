@@ -18,6 +18,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from webui.api.problems import Problem, status_and_body
+
 JSON_LIMIT = 64 * 2**20  # bytes of a request's body
 UPLOAD_LIMIT = 100 * 2**20  # the same for multipart/form-data
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -89,14 +91,14 @@ class Door:
                 await self._app(scope, receive, send)
             return
         if reason:
-            await _answer(send, 403, "Forbidden", reason)
+            await _answer(scope, send, 403, "Forbidden", reason)
             return
         upload = headers.get("content-type", "").lower().startswith("multipart/form-data")
         limit = self._upload_limit if upload else self._json_limit
         if _length(headers) > limit:
-            await _answer(send, 413, "TooLarge", _too_large(limit))
+            await _answer(scope, send, 413, "TooLarge", _too_large(limit))
             return
-        counter = _Counter(receive, send, limit)
+        counter = _Counter(scope, receive, send, limit)
         await self._app(scope, counter.receive, counter.send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> str | None:
@@ -121,8 +123,8 @@ class Door:
 class _Counter:
     """Counts the bytes of a body as they arrive, chunked ones too, and answers 413 when they are too many."""
 
-    def __init__(self, receive: Receive, send: Send, limit: int):
-        self._receive, self._send, self._limit = receive, send, limit
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int):
+        self._scope, self._receive, self._send, self._limit = scope, receive, send, limit
         self._read, self._refused, self._started = 0, False, False
 
     async def receive(self) -> Message:
@@ -136,7 +138,7 @@ class _Counter:
 
     async def _refuse(self) -> None:
         if not self._started and not self._refused:
-            await _answer(self._send, 413, "TooLarge", _too_large(self._limit))
+            await _answer(self._scope, self._send, 413, "TooLarge", _too_large(self._limit))
         self._refused = True
 
     async def send(self, message: MutableMapping[str, object]) -> None:
@@ -158,8 +160,8 @@ def _with_security(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, 
     return [*kept, *((name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items())]
 
 
-async def _answer(send: Send, status: int, error: str, reason: str) -> None:
-    body = json.dumps({"error": error, "detail": reason, "body": "", "errors": reason}).encode()
+async def _answer(scope: Scope, send: Send, status: int, error: str, reason: str) -> None:
+    body = json.dumps(status_and_body(scope["path"], Problem(status, error, reason))[1]).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 413:
         headers.append((b"connection", b"close"))  # the rest of the body is not read

@@ -7,7 +7,6 @@ import binascii
 import json
 import math
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from starlette.datastructures import Headers
@@ -18,6 +17,7 @@ from webui.api.access import needed
 from webui.api.book import AccountBook, Person
 from webui.api.entrance import LOGIN, LOGOUT, Entrance, LoginPage
 from webui.api.passwords import Passwords, TooManyAttempts
+from webui.api.problems import Problem, status_and_body
 from webui.api.proxy import ROOT
 from webui.api.sessions import Sessions
 from webui.identity import ADMINISTRATOR, ROLE, USER, Level, may, refusal
@@ -116,7 +116,7 @@ async def _refuse(
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": reason[:120]})
         return
-    words: dict[str, Any] = {"error": error, "detail": reason, "body": "", "errors": reason}
+    words = status_and_body(scope["path"], Problem(status, error, reason))[1]
     body = json.dumps(words, ensure_ascii=False).encode("utf-8", "replace")
     headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("cache-control", "no-store")]
     raw = [(name.encode(), value.encode("latin-1")) for name, value in (*headers, *more)]
