@@ -158,7 +158,7 @@ def test_webuiapi_does_not_get_in_without_the_password(address):
 
 def test_sd_backend_client_recognises_the_server(backend):
     capabilities = backend.get_capabilities()
-    assert capabilities.soft_inpainting and capabilities.scheduler and not capabilities.controlnet
+    assert capabilities.soft_inpainting and capabilities.scheduler
     assert [option.name for option in backend.list_checkpoints()] and "euler" in str(backend.list_samplers())
     assert {option.name for option in backend.list_upscalers()} >= {"Lanczos", "Nearest"}
     for listed in ("vaes", "loras", "hypernetworks", "schedulers", "controlnet_models"):

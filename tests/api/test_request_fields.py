@@ -133,7 +133,6 @@ def test_a1111s_own_titles_without_arguments_are_accepted(client):
 @pytest.mark.parametrize(
     ("scripts", "detail"),
     [
-        ({"ControlNet": {"args": []}}, "Always on script ControlNet not found"),
         ({"ADetailer": {"args": [True, {}]}}, "Always on script ADetailer not found"),
         ({"Soft Inpainting": {"args": [True]}}, "Always on script Soft Inpainting not found"),  # not in txt2img
         ({"X/Y/Z plot": {"args": []}}, "Cannot have a selectable script in the always on scripts params"),

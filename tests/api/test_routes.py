@@ -202,7 +202,7 @@ def test_nothing_is_saved_or_sent_unless_asked(client, house):
         ({"batch_size": 1000}, 422),
         ({"cfg_scale": 1e9}, 422),
         ({"script_name": "x/y/z plot"}, 422),
-        ({"alwayson_scripts": {"ControlNet": {"args": []}}}, 422),
+        ({"alwayson_scripts": {"ADetailer": {"args": []}}}, 422),
         ({"override_settings": {"CLIP_stop_at_last_layers": 99}}, 422),
         ({"prompt": "wrong"}, 422),  # the engine refuses it
         ({"prompt": "bug"}, 500),

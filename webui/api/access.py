@@ -41,6 +41,9 @@ TABLE: tuple[tuple[str, str, Level], ...] = (
     ("GET", "/internal/*", READ),
     ("POST", "/internal/progress", READ),
     ("*", "/internal/*", ADMINISTER),
+    ("GET", "/controlnet/*", READ),
+    ("POST", "/controlnet/*", USE),
+    ("GET", "/sd_extra_networks/*", READ),
     # OpenAI's routes, our own, their descriptions, MCP
     ("GET", "/v1/*", READ),
     ("*", "/v1/*", USE),

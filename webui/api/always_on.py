@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import HTTPException
 
+from webui.api import controlnet
 from webui.api.fields import GenerationFields
 from webui.engine.extensions import Extensions
 from webui.errors import InvalidRequest
@@ -52,6 +53,9 @@ def apply(
         if name in selectable:
             raise HTTPException(422, "Cannot have a selectable script in the always on scripts params")
         if name in WITHOUT_EFFECT:
+            continue
+        if name == controlnet.TITLE.casefold():
+            controlnet.refuse_units(said.get("args") if isinstance(said, Mapping) else said)
             continue
         if name not in known:
             raise HTTPException(422, f"Always on script {title} not found")

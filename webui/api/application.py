@@ -9,7 +9,9 @@ from starlette.types import ASGIApp
 
 from webui.api import (
     adapters,
+    controlnet,
     downloads,
+    extra_networks,
     extras,
     generate,
     health,
@@ -23,6 +25,7 @@ from webui.api import (
     operation,
     picture_info,
     script_lists,
+    sdnext,
     vae,
 )
 from webui.api.book import AccountBook
@@ -43,6 +46,9 @@ from webui.errors import InvalidRequest
 
 ROUTERS: tuple[Callable[[Context], APIRouter], ...] = (
     health.make_router,
+    controlnet.make_router,
+    extra_networks.make_router,
+    sdnext.make_router,
     generate.make_router,
     interrogate.make_router,
     listings.make_router,
