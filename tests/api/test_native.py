@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.api.started import server
+from webui.api.native import events
 from webui.errors import InvalidRequest
 from webui.families import ModelFacts
 from webui.families.base import Defaults
@@ -168,14 +169,23 @@ def test_jobs_are_listed_newest_first(house, client):
 
 def test_a_job_is_followed_to_its_end(house, client):
     job_id = submitted(client, {"prompt": "x", "count": 2, "passes": [{"steps": 20, "width": 64, "height": 64}]})
-    events = told(client.get(f"/api/v1/jobs/{job_id}/events").text)
-    names = [name for name, _ in events]
+    seen = told(client.get(f"/api/v1/jobs/{job_id}/events").text)
+    names = [name for name, _ in seen]
     assert names[0] == "state" and names[-1] == "done" and {"progress", "preview"} <= set(names)
-    started = len(events[0][1]["pictures"])
-    assert [data["index"] for name, data in events if name == "picture"] == list(range(started, 2))
-    shares = [data["progress"] for name, data in events if name == "progress"]
+    started = len(seen[0][1]["pictures"])
+    assert [data["index"] for name, data in seen if name == "picture"] == list(range(started, 2))
+    shares = [data["progress"] for name, data in seen if name == "progress"]
     assert shares == sorted(shares)
-    assert len(events[-1][1]["pictures"]) == 2 and events[-1][1]["state"] == "done"
+    assert len(seen[-1][1]["pictures"]) == 2 and seen[-1][1]["state"] == "done"
+
+
+def test_a_waiting_job_learns_of_its_place(house, client, monkeypatch):
+    monkeypatch.setattr(events, "PLACE_SECONDS", 0.05)
+    before = [submitted(client, {"prompt": "x", "passes": [{"steps": 10, "width": 64, "height": 64}]}) for _ in "ab"]
+    text = client.get(f"/api/v1/jobs/{submitted(client)}/events").text
+    places = [data["position"] for name, data in told(text) if name in ("state", "progress")]
+    assert places[0] > 1 and 1 in places and places == sorted(places, reverse=True)
+    assert all(house.service.job(one).over for one in before)
 
 
 def test_previews_come_as_addresses_as_data_or_not_at_all(house, client):
@@ -191,9 +201,9 @@ def test_whoever_comes_late_is_told_everything_and_a_browser_that_returns_is_sen
     job_id = submitted(client, {"prompt": "memory"})
     house.service.wait(job_id, 30)
     path = f"/api/v1/jobs/{job_id}/events"
-    events = told(client.get(path).text)
-    assert [name for name, _ in events] == ["state", "failed"]
-    assert events[-1][1]["error"]["type"] == "OutOfMemory"
+    seen = told(client.get(path).text)
+    assert [name for name, _ in seen] == ["state", "failed"]
+    assert seen[-1][1]["error"]["type"] == "OutOfMemory"
     assert client.get(path, headers={"Last-Event-ID": "end"}).status_code == 204
     assert client.get("/api/v1/jobs/unknown/events").status_code == 404
 

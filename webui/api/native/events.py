@@ -20,10 +20,12 @@ from starlette.concurrency import run_in_threadpool
 from webui.api.native.views import address, facts, picture
 from webui.api.pictures import preview_type
 from webui.api.watching import watched
+from webui.workers.queue import WAITING
 from webui.workers.service import JobService
 from webui.workers.views import JobView
 
 HEARTBEAT_SECONDS = 15.0
+PLACE_SECONDS = 2.0  # a waiting job's place changes with other jobs, of which it is not told
 PAUSE_SECONDS = 0.05  # between two looks at the job
 RETRY_MILLISECONDS = 2000
 END = "end"  # the id of the last event: a browser that comes back with it is told to stay away
@@ -44,11 +46,10 @@ async def events(service: JobService, job_id: str, root: str, previews: str) -> 
             if seen.over or service.draining:
                 return
             began = time.monotonic()
-            while not changed.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), HEARTBEAT_SECONDS)
-                if not changed.is_set():
-                    yield ": the job goes on\n\n"
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), PLACE_SECONDS if seen.state == WAITING else HEARTBEAT_SECONDS)
+            if not changed.is_set():
+                yield ": the job goes on\n\n"
             await asyncio.sleep(max(0.0, PAUSE_SECONDS - (time.monotonic() - began)))
 
 

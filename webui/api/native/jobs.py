@@ -16,6 +16,7 @@ from webui.api.native.models import Accepted, JobDetails, JobFacts, JobFields, U
 from webui.api.native.requests import check_task, job_settings, read_request
 from webui.api.picture_info import picture_bytes
 from webui.api.pictures import media_type, preview_type
+from webui.api.traffic import note
 from webui.errors import NotFound, QueueFull
 from webui.identity import check_owner, client_of, owner_of
 from webui.imaging.files import open_picture
@@ -40,6 +41,7 @@ def make_router(context: Context) -> APIRouter:
     service = context.service
 
     def accepted(job_id: str, request: Request, response: Response) -> Accepted:
+        note(request.scope, job=job_id)
         response.headers["Location"] = views.address(_root(request), job_id)
         return Accepted(id=job_id, position=service.job(job_id).position)
 
