@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import time
 import mimetypes
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from webui.workers.views import ResultView
 
 MAX_BYTES = 100 << 20  # of a picture that is fetched
 PIECE = 1 << 20
+SECONDS = 10.0  # for fetching one
 
 
 def picture_field(text: str, settings: Settings, offline: bool = False) -> str:
@@ -38,15 +40,17 @@ def _fetched(url: str, settings: Settings, offline: bool) -> bytes:
             "Base64 was wanted.",
             "" if offline else "Switch on the setting fetch_urls (api_enable_requests), or send the picture itself.",
         )
-    data = bytearray()
+    data, end = bytearray(), time.monotonic() + SECONDS
     try:
-        with open_url(url, private=not settings["refuse_local_urls"]) as answer:
+        with open_url(url, private=not settings["refuse_local_urls"], timeout=SECONDS) as answer:
             if answer.status != 200:
                 raise DownloadFailed(f"{shown(url)} answers with {answer.status}.", "A picture was wanted.")
             while piece := answer.read(PIECE):
                 data += piece
                 if len(data) > MAX_BYTES:
                     raise DownloadFailed(f"{shown(url)} is too large.", f"At most {MAX_BYTES >> 20} MB are fetched.")
+                if time.monotonic() > end:
+                    raise DownloadFailed(f"{shown(url)} takes too long.", f"At most {SECONDS:g} s are waited.")
     except (OSError, http.client.HTTPException) as error:
         raise DownloadFailed(f"{shown(url)} cannot be fetched: {error}.") from None
     return bytes(data)

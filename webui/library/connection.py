@@ -57,19 +57,23 @@ class Answer:
 
 
 def open_url(
-    url: str, headers: Mapping[str, str] | None = None, private: bool = False, tokens: Tokens = lambda host: None
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    private: bool = False,
+    tokens: Tokens = lambda host: None,
+    timeout: float = TIMEOUT,
 ) -> Answer:
     """Ask for a file and follow redirects. `private` allows addresses of private networks, if `url` itself names one.
 
-    A token is sent to its own host alone. Raises InvalidRequest for an address that may not be asked, DownloadFailed
-    for a server that leads astray, OSError or HTTPException where the line is bad.
+    `timeout`: seconds without a byte. A token is sent to its own host alone. Raises InvalidRequest for an address that
+    may not be asked, DownloadFailed for a server that leads astray, OSError or HTTPException where the line is bad.
     """
     said: dict[str, str] = {}
     for _ in range(REDIRECTS + 1):
         parts = split_url(url)
         addresses, inside = _resolve(parts, private)
         private = private and inside
-        connection, response = _ask(parts, addresses, {**(headers or {}), **_proof(parts, tokens)})
+        connection, response = _ask(parts, addresses, {**(headers or {}), **_proof(parts, tokens)}, timeout)
         said = {**said, **{name.lower(): value for name, value in response.getheaders()}}
         answer = Answer(url, response.status, said, response, connection)
         if response.status not in (301, 302, 303, 307, 308) or not answer.header("Location"):
@@ -147,7 +151,7 @@ def _proof(parts: SplitResult, tokens: Tokens) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def _ask(parts: SplitResult, addresses: list[str], headers: Mapping[str, str]) -> Asked:
+def _ask(parts: SplitResult, addresses: list[str], headers: Mapping[str, str], timeout: float) -> Asked:
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
     proxy = _proxy(parts)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -155,15 +159,15 @@ def _ask(parts: SplitResult, addresses: list[str], headers: Mapping[str, str]) -
     headers = {"User-Agent": AGENT, "Accept-Encoding": "identity", **headers}
     connection: http.client.HTTPConnection
     if proxy is None:
-        connection = _connection(parts.scheme, host, port)
-        connection._create_connection = lambda *rest: _dial(addresses, port)  # type: ignore[attr-defined]
+        connection = _connection(parts.scheme, host, port, timeout)
+        connection._create_connection = lambda *rest: _dial(addresses, port, timeout)  # type: ignore[attr-defined]
     else:
         entry = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         if entry.scheme != "http" or not entry.hostname:
             raise DownloadFailed(
                 f"The proxy {shown(proxy)} cannot be used.", "One that begins with http:// was wanted."
             )
-        connection = _connection(parts.scheme, entry.hostname, entry.port or 8080)
+        connection = _connection(parts.scheme, entry.hostname, entry.port or 8080, timeout)
         proof = _proof(entry, lambda host: None)
         own = {"Proxy-Authorization": proof["Authorization"]} if proof else {}
         if parts.scheme == "https":
@@ -182,23 +186,23 @@ def _quoted(letter: str) -> str:
     return "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogatepass"))
 
 
-def _connection(scheme: str, host: str, port: int) -> http.client.HTTPConnection:
+def _connection(scheme: str, host: str, port: int, timeout: float) -> http.client.HTTPConnection:
     if scheme == "http":
-        return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+        return http.client.HTTPConnection(host, port, timeout=timeout)
     context = ssl.create_default_context()
     with contextlib.suppress(ImportError, OSError):  # a Python of its own may know no authorities
         import certifi
 
         context.load_verify_locations(certifi.where())
-    return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
+    return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
 
 
-def _dial(addresses: list[str], port: int) -> socket.socket:
+def _dial(addresses: list[str], port: int, timeout: float) -> socket.socket:
     """Connect to the first of these addresses that answers."""
     problem: OSError | None = None
     for address in addresses:
         try:
-            return socket.create_connection((address, port), TIMEOUT)
+            return socket.create_connection((address, port), timeout)
         except OSError as error:
             problem = error
     raise problem or OSError("no address")

@@ -77,7 +77,7 @@ def test_a_public_name_that_leads_inside_is_not_followed(canary, monkeypatch):
     )
     dialled = []
 
-    def dial(addresses, number):
+    def dial(addresses, number, *rest):
         dialled.append(addresses)
         return socket.create_connection(("127.0.0.1", port))
 
