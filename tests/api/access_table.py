@@ -31,6 +31,11 @@ EXPECTED = {
         GET /assets/path
         GET /config
         GET /config/
+        GET /controlnet/control_types
+        GET /controlnet/model_list
+        GET /controlnet/module_list
+        GET /controlnet/settings
+        GET /controlnet/version
         GET /docs
         GET /docs/name
         GET /favicon.ico
@@ -75,14 +80,20 @@ EXPECTED = {
         GET /pwa_icon
         GET /pwa_icon/size
         GET /robots.txt
+        GET /sd_extra_networks/cover-images
+        GET /sd_extra_networks/get-single-card
+        GET /sd_extra_networks/metadata
+        GET /sd_extra_networks/thumb
         GET /sdapi/v1/embeddings
         GET /sdapi/v1/extensions
         GET /sdapi/v1/face-restorers
+        GET /sdapi/v1/history
         GET /sdapi/v1/hypernetworks
         GET /sdapi/v1/latent-upscale-modes
         GET /sdapi/v1/loras
         GET /sdapi/v1/memory
         GET /sdapi/v1/options
+        GET /sdapi/v1/options-info
         POST /sdapi/v1/png-info
         GET /sdapi/v1/progress
         GET /sdapi/v1/prompt-styles
@@ -93,7 +104,9 @@ EXPECTED = {
         GET /sdapi/v1/scripts
         GET /sdapi/v1/sd-models
         GET /sdapi/v1/sd-vae
+        GET /sdapi/v1/status
         GET /sdapi/v1/upscalers
+        GET /sdapi/v1/version
         GET /static/path
         GET /svelte/path
         GET /theme.css
@@ -136,6 +149,8 @@ EXPECTED = {
         POST /api/v1/jobs/job_id/skip
         POST /api/v1/pictures
         POST /api/v1/tasks/name
+        POST /controlnet/detect
+        POST /controlnet/render_openpose_json
         POST /gradio_api/api/api_name
         POST /gradio_api/api/api_name/
         POST /gradio_api/call/api_name

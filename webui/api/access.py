@@ -86,7 +86,7 @@ TABLE: tuple[tuple[str, str, Level], ...] = (
     ("GET", "/ui/vae", READ),
     ("GET", "/ui/merge", READ),
     ("*", "/ui/*", ADMINISTER),  # settings, styles, presets, model files, pictures' trash, downloads, merges
-    # Gradio's own routes; what an event does is checked where it is handled, and those of extensions in ui/mount.py
+    # Gradio's own routes; what an event does is checked where it is handled, and those of extensions in ui/events.py
     ("GET", "/", READ),
     ("GET", "/config", READ),
     ("GET", "/config/", READ),
@@ -110,6 +110,7 @@ TABLE: tuple[tuple[str, str, Level], ...] = (
     ("*", "/gradio_api/runs/", ADMINISTER),
     ("GET", "/gradio_api/*", READ),
     ("POST", "/gradio_api/queue/join", READ),
+    ("POST", "/gradio_api/run/predict", READ),
     ("POST", "/gradio_api/cancel", READ),
     ("POST", "/gradio_api/reset", READ),
     ("POST", "/gradio_api/reset/", READ),

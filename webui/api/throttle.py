@@ -108,6 +108,6 @@ def _network(address: str) -> str:
         number = ipaddress.ip_address(address)
     except ValueError:
         return address[:200]
-    if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped is None:
-        return str(ipaddress.ip_network((int(number) >> 64 << 64, 64)))
-    return str(number)
+    if isinstance(number, ipaddress.IPv4Address):
+        return str(number)
+    return str(number.ipv4_mapped or ipaddress.IPv6Address(int(number) >> 64 << 64))

@@ -1,6 +1,6 @@
 """Which events of the page somebody may send who only looks: the page's own, which check for themselves what they do.
 
-Gradio sends every event over one route, so the route's table cannot tell an extension's button from the page's menus.
+Gradio sends all events over two routes, so the routes' table cannot tell an extension's button from the page's menus.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webui.identity import Level, may, refusal
 
 JOIN = "/gradio_api/queue/join"
+CALL = "/gradio_api/run/predict"  # for events that wait in no queue
 OWN = "webui.ui."
 MOST_BYTES = 1 << 20
 
@@ -26,7 +27,7 @@ class ReadersEvents:
         self._app, self._functions = app, functions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != JOIN or may(scope, Level.USE):
+        if scope["type"] != "http" or scope["path"].rstrip("/") not in (JOIN, CALL) or may(scope, Level.USE):
             await self._app(scope, receive, send)
             return
         body = await _body(receive)
@@ -56,7 +57,7 @@ async def _body(receive: Receive) -> bytes | None:
     body, more = b"", True
     while more:
         message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
         if message["type"] != "http.request" or len(body) > MOST_BYTES:
             return None
-        body, more = body + message.get("body", b""), message.get("more_body", False)
     return body

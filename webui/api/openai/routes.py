@@ -31,6 +31,7 @@ from webui.api.pictures import encoded, files_of, media_type
 from webui.api.problems import JobFailed
 from webui.engine.catalogue import CheckpointFile
 from webui.errors import Cancelled, InvalidRequest, NotFound
+from webui.identity import check_owner
 from webui.request import GenerationRequest
 from webui.workers.queue import FAILED
 from webui.workers.views import JobView
@@ -87,9 +88,10 @@ def make_router(context: Context) -> APIRouter:
         return await _made(context, fields, wanted, request)
 
     @router.get("/images/files/{job_id}/{index}", response_class=FileResponse, responses={200: FILE})
-    def file(job_id: str, index: int) -> Response:
-        """A picture that an answer named. The address cannot be guessed and is good for some hours."""
+    def file(job_id: str, index: int, request: Request) -> Response:
+        """A picture that an answer named, for whoever asked for it. The address is good for some hours."""
         job = context.service.job(job_id)
+        check_owner(request.scope, job.client, job_id)
         results = job.results
         if not 0 <= index < len(results) or not Path(results[index].path).is_file():
             raise NotFound("This picture is no longer kept.", "", "Make it again, or ask for b64_json.")
