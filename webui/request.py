@@ -61,8 +61,8 @@ class SamplerOptions:
 class SoftInpaint:
     """A mask of degrees instead of yes and no; the numbers are those of A1111's soft inpainting.
 
-    `schedule_bias` and `preservation` say how a half masked cell's share falls with the noise level: share
-    (1 - mask) ** (sigma ** schedule_bias · preservation) of the picture is kept. `contrast_boost` keeps the contrast
+    `schedule_bias` and `preservation` say how long a half masked cell is kept: mask ** (sigma ** schedule_bias ·
+    preservation) of it is new, little while the noise is strong and all of it at the end. `contrast_boost` keeps the contrast
     where old and new are mixed. The other three decide which finished pixels are taken over: by how much the mask
     counts beside the change, by which change half of a pixel is taken, and how sharply.
     """

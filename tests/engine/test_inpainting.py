@@ -17,6 +17,7 @@ from webui.extend import JobHooks
 from webui.families.channels import inpaint_channels
 from webui.imaging.convert import to_tensor
 from webui.imaging.masks import blurred
+from webui.imaging.soft_mask import difference_mask
 from webui.paths import Paths
 from webui.request import Inpaint, Outpaint, SoftInpaint
 from webui.settings import Settings
@@ -151,7 +152,7 @@ LARGE = {"width": 128, "height": 128, "mask": box_mask(128, 128, (40, 40, 90, 90
 
 
 @pytest.mark.parametrize("law", [DiscreteLaw(), FlowLaw()])
-def test_soft_masks_keep_more_late_than_early_and_all_or_nothing_at_their_ends(law):
+def test_soft_masks_keep_more_early_than_late_and_all_or_nothing_at_their_ends(law):
     clean, denoised = torch.randn(1, 4, 3, 3), torch.randn(1, 4, 3, 3)
     mask = torch.tensor([0.0, 0.5, 1.0]).view(1, 1, 3, 1).expand(1, 1, 3, 3)
     blend = soft_blend(clean, mask, SoftInpaint(), law)
@@ -160,9 +161,22 @@ def test_soft_masks_keep_more_late_than_early_and_all_or_nothing_at_their_ends(l
         assert torch.equal(one[:, :, 0], clean[:, :, 0])
         assert torch.equal(one[:, :, 2], denoised[:, :, 2])
     distances = [float((one - clean)[:, :, 1].norm()) for one in made]
-    assert distances == sorted(distances, reverse=True)
+    assert distances == sorted(distances)
+    assert distances[0] < 0.05 * float((denoised - clean)[:, :, 1].norm()) < distances[2]
     hard = hard_blend(clean, mask.round())(denoised, 1.0)
     assert torch.equal(hard[:, :, 2], denoised[:, :, 2])
+
+
+def test_a_soft_mask_takes_over_what_has_changed_and_sooner_where_it_is_strong():
+    distance = np.zeros((16, 16))
+    distance[:, 8:] = 0.6
+    plain = np.asarray(difference_mask(distance, np.ones((16, 16)), SoftInpaint(), (128, 128)))
+    assert plain[:, :40].max() < 10 and plain[:, 100:].min() > 128
+    mask = np.zeros((16, 16))
+    mask[8:] = 1.0
+    by_mask = SoftInpaint(mask_influence=1.0)
+    led = np.asarray(difference_mask(np.full((16, 16), 0.3), mask, by_mask, (128, 128)))
+    assert led[:40].max() < 10 and led[-40:].min() > 245
 
 
 def test_mixing_keeps_the_length_of_unlike_vectors():

@@ -31,17 +31,18 @@ def hard_blend(clean: Tensor, mask: Tensor) -> Blend:
 
 
 def soft_blend(clean: Tensor, mask: Tensor, soft: SoftInpaint, law: NoisingLaw) -> Blend:
-    """Each cell is kept in a share that falls with the noise level, the later the more it is masked.
+    """Each cell is kept in a share that falls with the noise level, the earlier the more it is masked.
 
-    Source: differential diffusion (Levin & Fried 2023, arXiv:2306.00950) gives every pixel its own strength; the share
-    (1 - mask) ** (sigma ** bias · preservation) and the mixing of magnitudes are those of A1111's soft inpainting.
+    Source: differential diffusion (Levin & Fried 2023, arXiv:2306.00950) gives every pixel its own strength: a half
+    masked cell is held while the noise is strong, and let go when only details are left to draw. The new share,
+    mask ** (sigma ** bias · preservation), and the mixing of magnitudes are those of A1111's soft inpainting.
     Laws whose signal shrinks are asked for the sigma of the same signal-to-noise ratio.
     """
 
     def blend(denoised: Tensor, sigma: float) -> Tensor:
         level = math.exp(-law.half_log_snr(sigma)) if sigma > 0 else 0.0
-        kept = (1 - mask).clamp(0, 1) ** (level**soft.schedule_bias * soft.preservation)
-        return mixed(clean, denoised, 1 - kept, soft.contrast_boost)
+        share = mask.clamp(0, 1) ** (level**soft.schedule_bias * soft.preservation)
+        return mixed(clean, denoised, torch.where(mask <= 0, 0.0, share), soft.contrast_boost)  # 0 ** 0 is 1
 
     return blend
 

@@ -21,9 +21,9 @@ def difference_mask(distance: np.ndarray, mask: np.ndarray, soft: SoftInpaint, s
     changes are spread, then noise is filtered out, both by weighted ranks within a small window; a sigmoid around
     `soft.difference_threshold` decides. With `mask_influence` the threshold falls where the mask is strong.
     """
-    share = 1 - np.clip(1 - mask, 0, 1) ** (soft.preservation / 2)
-    share = 0.5 * (1 - soft.mask_influence) + share * soft.mask_influence
-    tolerance = soft.difference_threshold * (1 - share) / np.maximum(share, 1e-5)
+    kept = 1 - np.clip(mask, 0, 1) ** (soft.preservation / 2)
+    kept = 0.5 * (1 - soft.mask_influence) + kept * soft.mask_influence
+    tolerance = soft.difference_threshold * kept / np.maximum(1 - kept, 1e-5)
     spread = _rank_mean(_rank_mean(distance.astype(np.float64), 0.9, 1.0), 0.25, 0.75)
     kept = 1 / (1 + (spread / np.maximum(tolerance, 1e-5)) ** soft.difference_contrast)
     changed = 1 - kept**3 * (kept * (6 * kept - 15) + 10)  # smootherstep
