@@ -60,6 +60,17 @@ def test_attention_by_products_equals_the_fused_kernel(shape: tuple[int, ...]) -
     torch.testing.assert_close(attention_by_products(query, key, value), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1.0, 12.0, 300.0])
+@pytest.mark.parametrize("width", [40, 48])
+@torch.no_grad()
+def test_blocks_of_keys_sum_up_to_the_fused_kernel(scale: float, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.nn.attention.MOST_KEYS", 0)
+    monkeypatch.setattr("webui.nn.attention.SQUARE", 32)
+    query, key, value = (torch.randn(2, 3, length, width) for length in (70, 75, 75))
+    expected = F.scaled_dot_product_attention(query * scale, key, value)
+    torch.testing.assert_close(attention_by_products(query * scale, key, value), expected, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_heads_shared_out_to_threads_give_the_same_numbers(mode: type, monkeypatch: pytest.MonkeyPatch) -> None:
     query, key, value = (torch.randn(1, 3, 100, 40) for _ in range(3))

@@ -7,7 +7,9 @@ There, attention is computed as product, power of two, product, over blocks that
   takes out again, but scores become smaller and lose less in bfloat16 ("smooth K", Zhang et al. 2024, SageAttention).
 - Scores are bounded by |q|·|k| (Cauchy-Schwarz), so no row maximum is needed while that bound is far from overflow.
   Otherwise every row's own maximum is subtracted, as usual.
-- Heads are shared out to threads that each work alone (`nn/threads.py`).
+- Heads, or blocks of one head's queries, are shared out to threads that each work alone (`nn/threads.py`).
+- Where keys are too many for the cache (autoencoders at large sizes have one head over all cells of the picture), they
+  are taken in blocks too, with sums in float32 (Rabe & Staats 2021, arXiv:2112.05682).
 - Where the values' width has to be padded anyway, one of the new columns is ones: the second product then also yields
   the sum to divide by.
 """
@@ -24,6 +26,8 @@ from torch import Tensor
 from webui.nn.threads import run_jobs
 
 SCORES_PER_BLOCK = 1 << 20  # elements: 2 MiB of bfloat16
+MOST_KEYS = 1 << 12  # that a block of scores is as wide as; more of them are taken in blocks
+SQUARE = 1 << 10  # queries and keys of such a block
 SCORES_FOR_THREADS = 1 << 22  # below this, handing work to threads costs more than it brings
 LARGEST_EXPONENT = 100.0  # of two; leaves room for the sum of a row times the values below the largest float
 ROWS_AT_ONCE = 1 << 14  # of keys that are centred
@@ -48,6 +52,13 @@ def attention_by_products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     key, value = _prepared(key, value)
     safe = _longest(query) * _longest(key) < LARGEST_EXPONENT
     out = query.new_empty(batch, tokens, heads, width).transpose(1, 2)
+    if key.shape[2] > MOST_KEYS:
+        places = [(b, h, t) for b in range(batch) for h in range(heads) for t in range(0, tokens, SQUARE)]
+        run_jobs(
+            partial(_by_squares, query[b, h, t : t + SQUARE], key[b, h], value[b, h], out[b, h, t : t + SQUARE], safe)
+            for b, h, t in places
+        )
+        return out
     group = min(heads, max(1, SCORES_PER_BLOCK // (key.shape[2] * tokens)))  # heads at once
     jobs = []
     for b in range(batch):
@@ -69,6 +80,30 @@ def _some_heads(query: Tensor, key: Tensor, value: Tensor, out: Tensor, safe: bo
         q = query[:, t : t + rows]  # [G, R, D]
         block = scores[:, : q.shape[1]], weighted[:, : q.shape[1]]
         _attend(q, key.transpose(1, 2), value, *block, out[:, t : t + rows], safe)
+
+
+def _by_squares(query: Tensor, key: Tensor, value: Tensor, out: Tensor, safe: bool) -> None:
+    """Attention of some of one head's queries into `out`: query and out [R, D], key [S, D], value [S, D']."""
+    width, many = query.shape[1], value.shape[1] > query.shape[1]
+    scores = query.new_empty(query.shape[0], SQUARE)
+    added = query.new_empty(query.shape[0], value.shape[1])
+    sums = torch.zeros_like(added, dtype=torch.float32)
+    total = sums.new_zeros(len(sums), 1)
+    largest = sums.new_full((len(sums), 1), -math.inf)
+    for start in range(0, len(key), SQUARE):
+        block, values = key[start : start + SQUARE], value[start : start + SQUARE]
+        some = scores[:, : len(block)] if len(block) == SQUARE else query.new_empty(len(query), len(block))
+        torch.mm(query, block.T, out=some)
+        if not safe:  # each row's own maximum so far; what was summed below another one is brought down to it
+            higher = torch.maximum(largest, some.amax(dim=1, keepdim=True).float())
+            shrink = torch.exp2(largest - higher)
+            sums, total, largest = sums.mul_(shrink), total.mul_(shrink), higher
+            some.sub_(higher)
+        torch.exp2(some, out=some)
+        sums += torch.mm(some, values, out=added)
+        if not many:
+            total += some.sum(dim=1, keepdim=True, dtype=torch.float32)
+    out.copy_(sums[:, :width] / (sums[:, width : width + 1] if many else total))
 
 
 def _prepared(key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
