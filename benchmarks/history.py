@@ -55,9 +55,10 @@ def history(setting: Setting) -> Iterable[Row]:
     }
     cases |= {name: partial(opened.page, wanted, None, PIECE) for name, wanted in asked.items()}
     cases |= {f"count: {name}": partial(opened.count, wanted) for name, wanted in {"all": Filter(), **asked}.items()}
-    cases["menus, after a change"] = opened._read_choices
-    cases["menus"] = opened.choices
-    marked = {"a mark": partial(opened.mark, first["id"], True)}  # on its own: the menus are read again after it
+    cases["menus, after a change"] = lambda: len(opened._read_choices())
+    cases["menus"] = lambda: len(opened.choices())
+    # On its own: the menus are read again after it.
+    marked: dict[str, Callable[[], Any]] = {"a mark": lambda: bool(opened.mark(first["id"], True))}
     return rows(
         "history, 50,000 pictures", {**interleaved(cases, setting.repeats), **interleaved(marked, setting.repeats)}
     )
