@@ -94,7 +94,7 @@ def test_a_picture_is_enlarged(client):
 
 
 def test_a_job_is_followed(client):
-    job = client.submit("x", count=2, steps=10, width=64, height=64)
+    job = client.submit("x", count=2, steps=30, width=64, height=64)
     events = list(client.follow(job, previews="data"))
     assert events[0].name == "state" and events[-1].name == "done"
     assert any(event.data["url"].startswith("data:image/jpeg") for event in events if event.name == "preview")

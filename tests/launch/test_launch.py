@@ -167,6 +167,17 @@ def test_the_program_gets_the_options_and_a_quiet_environment(monkeypatch: pytes
     assert sys.platform != "linux" or environment["MALLOC_MMAP_THRESHOLD_"] == str(2**30)
 
 
+def test_packages_of_an_optional_part_are_installed_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[list[str]] = []
+    python = lambda locks, own: wanted.append([lock.name for lock in locks]) or "python"  # noqa: E731
+    monkeypatch.setattr("webui.installer.ready_python", python)
+    monkeypatch.setattr(launch, "hand_over", lambda python, arguments: 0)
+    monkeypatch.delenv("COMMANDLINE_ARGS", raising=False)
+    launch.launch([])
+    launch.launch(["--mcp"])
+    assert wanted == [["requirements.txt"], ["requirements.txt", "requirements-mcp.txt"]]
+
+
 def test_options_of_other_commands_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
     monkeypatch.setattr(launch, "hand_over", lambda python, arguments: given.append(arguments) or 0)
