@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from webui.errors import FileError
 from webui.ui.events import ReadersEvents
+from webui.ui.page_cache import BoundedUploads, prune
 from webui.ui.quick import leave_out_stub_files
 
 UPLOAD_LIMIT = 100 * 2**20  # bytes of one file
@@ -30,7 +32,13 @@ def prepare(cache: Path) -> None:
     Pictures are sent by routes of our own, so the cache holds no more than the few files Gradio copies for itself.
     """
     leave_out_stub_files()
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        cache.chmod(0o700)  # also where it was there before
+    except OSError as error:
+        found = f"The page's folder {cache} cannot be made: {error.strerror or error}."
+        raise FileError(found, "", "Remove what is in its place, or choose another folder with --data-dir.") from None
+    prune(cache)
     os.environ["GRADIO_TEMP_DIR"] = str(cache)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_RUN_HISTORY"] = "False"
@@ -46,6 +54,7 @@ def mount(app: Any, blocks: Any, place: Place, options: Mapping[str, Any]) -> No
     import gradio as gr
 
     app.add_middleware(ReadersEvents, functions=blocks.fns)
+    app.add_middleware(BoundedUploads, folder=place.cache)
     blocks.has_launched = True
     blocks.queue(api_open=False, default_concurrency_limit=8)  # its other doors skip the queue
     shut: dict[str, Any] = {"ssr_mode": False, "enable_monitoring": False, "mcp_server": False, "run_history": False}
