@@ -51,7 +51,6 @@ def test_page_and_routes_stand_side_by_side(started):
     assert len(answer.json()["images"]) == 1
     assert httpx.get(f"{started.address}/config").status_code == 200
     assert httpx.get(f"{started.address}/ui/jobs/nobody").status_code == 404
-    assert httpx.get(f"{started.address}/docs").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/sdapi/v1/options", "/ui/jobs/x", "/gradio_api/info", "/theme.css"])

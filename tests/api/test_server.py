@@ -116,7 +116,7 @@ def test_the_door_is_there(started):
     assert httpx.get(f"{started.address}/sdapi/v1/options", headers={"host": "evil.com"}).status_code == 403
     origin = {"origin": "http://evil.com"}
     assert httpx.post(f"{started.address}/sdapi/v1/interrupt", headers=origin).status_code == 403
-    for path in ("/docs", "/redoc", "/"):
+    for path in ("/redoc", "/"):
         assert httpx.get(started.address + path).status_code == 404
 
 
@@ -173,6 +173,12 @@ def test_listening_for_others_makes_up_a_login_and_says_it_once(tmp_path):
         assert httpx.get(url, auth=(user, "wrong")).status_code == 401
         assert httpx.get(url, auth=(user, password)).status_code == 200
         assert running.stop() == 0
+
+
+def test_going_without_a_login_has_to_be_typed_and_is_warned_of(tmp_path):
+    with server(tmp_path, "nowebui=True, host='0.0.0.0', insecure_no_login=True") as running:
+        assert httpx.get(f"{running.address}/sdapi/v1/options").status_code == 200
+        until(lambda: "WARNING: --insecure-no-login" in complaints(tmp_path))
 
 
 def next_line(running, beginning: str) -> str | None:

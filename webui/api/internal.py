@@ -82,8 +82,9 @@ def make_router(context: Context) -> APIRouter:
 
 
 def _progress(context: Context, fields: TaskFields, scope: Mapping[str, Any]) -> dict[str, Any]:
+    job: JobView | None
     try:
-        job: JobView | None = context.service.job(context.task_ids.job(fields.id_task))
+        job = context.service.job(context.task_ids.job(fields.id_task))
         check_owner(scope, job.client, job.id)
     except NotFound:
         job = None
