@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-
 import pytest
 from starlette.testclient import TestClient
 
@@ -55,8 +53,10 @@ def test_a_password_a_token_and_a_cookie_name_the_same_person(door, file, name):
 
 @pytest.mark.parametrize(
     "header",
-    ["", "Basic", "Basic !!!", "Basic YW5u", "Bearer YW5uOnBhc3M=", "Basic /////w==", "Basic YW5uOndyb25n", "Bearer "]
-    + ["Basic " + base64.b64encode(b":").decode(), "Digest username=root", "Bearer em_" + "A" * 43],
+    [
+        *("", "Basic", "Basic !!!", "Basic YW5u", "Bearer YW5uOnBhc3M=", "Basic /////w==", "Basic YW5uOndyb25n"),
+        *("Bearer ", "Basic Og==", "Digest username=root", "Bearer em_" + "A" * 43),
+    ],
 )
 def test_wrong_headers_are_refused(door, header):
     assert door.get("/", headers={"authorization": header}).status_code == 401
