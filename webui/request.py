@@ -62,9 +62,9 @@ class SoftInpaint:
     """A mask of degrees instead of yes and no; the numbers are those of A1111's soft inpainting.
 
     `schedule_bias` and `preservation` say how long a half masked cell is kept: mask ** (sigma ** schedule_bias ·
-    preservation) of it is new, little while the noise is strong and all of it at the end. `contrast_boost` keeps the contrast
-    where old and new are mixed. The other three decide which finished pixels are taken over: by how much the mask
-    counts beside the change, by which change half of a pixel is taken, and how sharply.
+    preservation) of it is new, little while the noise is strong and all of it at the end. `contrast_boost` keeps the
+    contrast where old and new are mixed. The other three decide which finished pixels are taken over: by how much the
+    mask counts beside the change, by which change half of a pixel is taken, and how sharply.
     """
 
     schedule_bias: float = 1.0

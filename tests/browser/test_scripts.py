@@ -96,3 +96,17 @@ def png(colour: str) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64), colour).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def test_the_settings_of_a_grid_fill_the_plot_that_made_it(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    plot = 'Script: X/Y/Z plot, X Type: Steps, X Values: "2, 4", Y Type: Sampler, Y Values: "Euler, DDIM"'
+    text = f"a pear\nSteps: 2, Sampler: Euler, CFG scale: 7, Seed: 3, Size: 128x128, {plot}"
+    page.evaluate("text => emulsion.settings.apply(text)", text)
+    page.wait_for_function("document.querySelector('#em-script-fold [data-script]') !== null")
+    open_fold(page)
+    page.wait_for_selector("[data-argument=y_values]")
+    found = {name: page.input_value(f"[data-argument={name}]") for name in ("x_type", "x_values", "y_type", "y_values")}
+    assert found == {"x_type": "Steps", "x_values": "2, 4", "y_type": "Sampler", "y_values": "Euler, DDIM"}
+    assert page.input_value(PROMPT) == "a pear"
+    wait_cost(page, "Pictures: 4")

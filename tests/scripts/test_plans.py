@@ -13,12 +13,13 @@ from PIL import Image
 
 from webui import scripts
 from webui.errors import EmulsionError, FileError, InvalidRequest
-from webui.extend import Cell
+from webui.extend import Cell, Made
 from webui.imaging.metadata import save_picture
 from webui.request import GenerationRequest, Pass, replace
 from webui.scripts import arguments_of, from_positions, planned
 from webui.scripts.loopback import strength_at
 from webui.scripts.work import cost, names, work_order
+from webui.scripts.xyz import infotext_fields
 from webui.workers.blobs import Blobs
 
 PICTURE = (Pass(source="image", image="aGk=", steps=10, denoising_strength=0.8),)
@@ -225,6 +226,20 @@ def test_seeds_of_lines(given: dict[str, bool], seeds: list[int]) -> None:
 def test_a_line_that_cannot_be_read_is_named(line: str) -> None:
     with pytest.raises(InvalidRequest, match="Line 2"):
         cells_of("Prompts from file or textbox", GenerationRequest(), lines=f"a cat\n{line}")
+
+
+def test_a_grids_infotext_reads_back_as_the_plot_that_made_it() -> None:
+    given = {"x_type": "Steps", "x_values": "10, 20", "y_type": "Seed", "y_values": "-1, 7"}
+    arguments = arguments_of("X/Y/Z plot", given)
+    made = [Made(cell) for cell in cells_of("X/Y/Z plot", GenerationRequest(seed=5), **given)]
+    fields = {**infotext_fields(made, arguments), "Model": "one"}
+    found, read = scripts.from_infotext(fields)
+    assert found is not None and found["script"] == "X/Y/Z plot"
+    told = arguments_of("X/Y/Z plot", found["arguments"])
+    assert (told["x_type"], told["x_values"], told["z_type"]) == ("Steps", "10, 20", "Nothing")
+    assert (told["y_type"], told["y_values"]) == ("Seed", "101, 7")
+    assert read == fields.keys() - {"Model"}
+    assert scripts.from_infotext({"Script": "Something else", "X Type": "Steps"}) == (None, set())
 
 
 # Loopback, batch from a folder -----------------------------------------------------------------------------------

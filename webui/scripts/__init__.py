@@ -26,6 +26,7 @@ __all__ = [
     "Script",
     "Sheet",
     "arguments_of",
+    "from_infotext",
     "from_positions",
     "planned",
     "tab_of",
@@ -63,6 +64,14 @@ def from_positions(name: str, arguments: Sequence[Any], tab: str) -> dict[str, A
     if script is xyz.SCRIPT:
         return arguments_of(name, xyz.from_positions(arguments, tab))
     return arguments_of(name, {option.key: value for option, value in zip(script.options, arguments, strict=False)})
+
+
+def from_infotext(fields: Mapping[str, str]) -> tuple[dict[str, Any] | None, set[str]]:
+    """{"script", "arguments"} of a plot's infotext, or None, and the names of the fields that say so."""
+    if fields.get("Script") != xyz.TITLE:
+        return None, set()
+    arguments, read = xyz.from_fields(fields)
+    return {"script": xyz.TITLE, "arguments": arguments}, read | {"Script"}
 
 
 def _sent(option: Option, text: str, find: Callable[[str], Path]) -> tuple[NamedFile, ...]:

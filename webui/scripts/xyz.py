@@ -143,6 +143,19 @@ def infotext_fields(made: Sequence[Made], arguments: Mapping[str, Any]) -> dict[
     return fields
 
 
+def from_fields(fields: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
+    """The arguments that the fields of an infotext stand for, and the names of those fields. Seeds are as they were."""
+    given, read = {f"{direction}_type": "Nothing" for direction in DIRECTIONS}, set()
+    for direction in DIRECTIONS:
+        letter = direction.upper()
+        names = [f"{letter} Type", f"{letter} Values", f"Fixed {letter} Values"]
+        read |= fields.keys() & set(names)
+        if fields.get(names[0]) in _NAMES:
+            given[f"{direction}_type"] = fields[names[0]]
+            given[f"{direction}_values"] = fields.get(names[2]) or fields.get(names[1], "")
+    return given, read
+
+
 def from_positions(arguments: Sequence[Any], tab: str) -> dict[str, Any]:
     """A1111's API names axes by their number in the menu of the tab, and gives chosen names as a list."""
     given: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from webui.engine.adapters import with_present_names
 from webui.errors import EmulsionError
 from webui.infotext import infotext_to_request, read_infotext
 from webui.request import LATENT_UPSCALERS, GenerationRequest, check, from_dict, from_json, replace
+from webui.scripts import from_infotext
 from webui.ui.choices import chosen, facts
 from webui.ui.fields import AS_BEFORE, NAMES, default_values, request_from_values, values_from_request
 from webui.ui.language import text
@@ -101,10 +102,12 @@ def read_settings(service: JobService, infotext: str, language: str) -> Filled:
         values.pop(name)
     if not read_infotext(infotext).fields:  # a prompt and nothing else: the other fields stay
         values = {name: values[name] for name in ("prompt", "negative_prompt") if values[name]}
-    left_out = [name for name in rest if name not in INFORMATIVE]
+    script, said_by = from_infotext(rest)
+    left_out = [name for name in rest if name not in INFORMATIVE and name not in said_by]
     if left_out:
         notes.append(text(language, "read.unknown", names=", ".join(left_out)))
-    return Filled(values, json.dumps({"notes": [text(language, "read.done"), *notes]}, ensure_ascii=False))
+    report = {"notes": [text(language, "read.done"), *notes]} | ({"script": script} if script else {})
+    return Filled(values, json.dumps(report, ensure_ascii=False))
 
 
 def _with_hash(request: GenerationRequest, rest: Mapping[str, str]) -> GenerationRequest:

@@ -82,7 +82,7 @@
   function choose(name) {
     const found = known.scripts.find((script) => script.name === name);
     Object.assign(state, { name, title: found ? nameOf(found) : "", tabs: found?.tabs ?? [] });
-    drawFields();
+    draw(); // nothing, while the fold was never opened
     changed();
   }
 
@@ -105,6 +105,14 @@
       others.length > 0 && make("div", { className: "em-script-row" }, ...others.map(field)),
       checks.length > 0 && make("div", { className: "em-script-checks" }, ...checks.map(check)),
     ].filter(Boolean);
+  }
+
+  // A script as a picture's settings name it: chosen in its fold, with these arguments and all others as usual.
+  async function restore(name, args) {
+    if (!known) await load();
+    if (!known?.scripts.some((each) => each.name === name)) return;
+    state.given[name] = { ...args };
+    choose(name);
   }
 
   const labelOf = (each) => words(`script.option.${each.key}`, each.label);
@@ -382,5 +390,5 @@
   document.addEventListener("emulsion:tab", () => (known ? draw() : mark()));
   document.addEventListener("emulsion:language", () => known && load());
 
-  emulsion.script = { value, choose };
+  emulsion.script = { value, choose, restore };
 })();

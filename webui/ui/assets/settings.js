@@ -29,10 +29,11 @@
   const taken = () => JSON.stringify(pending);
 
   function filled(report) {
-    const { notes, error, quiet } = JSON.parse(report || "{}");
+    const { notes, error, quiet, script } = JSON.parse(report || "{}");
     if (error) return toast([error.found, error.wanted, error.remedy], { bad: true });
     if (quiet) return last?.after?.();
     if (!STUDIO.includes(emulsion.tabs.current())) emulsion.tabs.open("txt2img");
+    if (script) emulsion.script.restore(script.script, script.arguments);
     const source = last;
     if (source?.undo) return toast(notes, { action: t("button.undo"), act: source.undo });
     if (!source?.info.left_out.length) return toast(notes ?? []);
