@@ -33,11 +33,11 @@ from webui.api.context import Context
 from webui.api.description import describe
 from webui.api.door import Door, HostNames
 from webui.api.entrance import LoginPage
+from webui.api.json_guard import JsonGuard
 from webui.api.login import Login
 from webui.api.native import jobs as native_jobs
 from webui.api.native import lists as native_lists
 from webui.api.openai import routes as openai
-from webui.api.json_guard import JsonGuard
 from webui.api.problems import add_handlers
 from webui.api.proxy import Network, Proxy
 from webui.api.timing import Timing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import http.client
-import time
 import mimetypes
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
