@@ -12,7 +12,11 @@ from webui.ui import routes
 @pytest.fixture
 def at(service, monkeypatch):
     """A client at an address, by a name of the server."""
-    monkeypatch.setattr(service, "submit_task", lambda name, values, client="": f"{name} for {client}", raising=False)
+
+    def submit(name, values, client="", priority=0):
+        return f"{name} for {client}"
+
+    monkeypatch.setattr(service, "submit_task", submit, raising=False)
     app = Starlette(routes=list(routes.page_routes(service)))
 
     def client(address, host="127.0.0.1"):

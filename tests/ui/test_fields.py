@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from webui.errors import InvalidRequest
 from webui.request import (
+    AestheticGradients,
     GenerationRequest,
     Guidance,
     Inpaint,
@@ -198,3 +199,13 @@ hires_passes = st.builds(
 def test_a_second_pass_shown_in_the_fields_comes_back_unchanged(second: Pass) -> None:
     request = GenerationRequest(passes=(Pass(), second))
     assert request_from_values(list(values_from_request(request).values())) == request
+
+
+def test_aesthetic_gradients_are_asked_for_by_choosing_an_embedding() -> None:
+    values = {**default_values(), "aesthetic_weight": 0.4, "aesthetic_text": "fog", "aesthetic_steps": 7.0}
+    assert request_from_values([values[name] for name in NAMES]).aesthetic is None
+    values["aesthetic_embedding"] = "laion"
+    request = request_from_values([values[name] for name in NAMES])
+    assert request.aesthetic == AestheticGradients("laion", weight=0.4, steps=7, text="fog")
+    shown = values_from_request(request)
+    assert {name: shown[name] for name in NAMES} == {**values, "aesthetic_steps": 7}

@@ -45,6 +45,7 @@ def menus(service: JobService, language: str, timeout: float = 0.0) -> dict[str,
         ],
         **_of_pictures(service, language),
         **_of_second_pass(service, language, timeout),
+        "aesthetic_embedding": _files(service, "aesthetic_embeddings", text(language, "choice.no_aesthetic")),
         "discard_penultimate": [(text(language, f"choice.discard.{name}"), name) for name in DISCARD],
         "emphasis": [(text(language, f"choice.emphasis.{key}"), name) for name, key in EMPHASIS.items()],
         "noise_source": [(text(language, f"choice.noise.{key}"), name) for name, key in NOISE.items()],
@@ -62,6 +63,12 @@ def _of_pictures(service: JobService, language: str) -> dict[str, Choices]:
         "inpaint_area": [(text(language, f"choice.area.{name}"), name) for name in ("whole", "masked")],
         "image_upscaler": [(name, name) for name in service.upscalers()],
     }
+
+
+def _files(service: JobService, kind: str, none: str) -> Choices:
+    """Files of a kind, behind the choice of none of them."""
+    found = service.catalogue.files(kind) if service.catalogue else []
+    return [(none, None), *((file.name, file.name) for file in found)]
 
 
 def _styles(service: JobService) -> list[str]:

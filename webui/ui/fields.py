@@ -8,6 +8,7 @@ from typing import Any
 
 from webui.errors import InvalidRequest
 from webui.request import (
+    AestheticGradients,
     GenerationRequest,
     Guidance,
     Pass,
@@ -96,6 +97,14 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "sigma_max": ("options", "sigma_max"),
     "rho": ("options", "rho"),
     "discard_penultimate": ("options", "discard_penultimate"),
+    "aesthetic_embedding": ("aesthetic", "embedding"),
+    "aesthetic_weight": ("aesthetic", "weight"),
+    "aesthetic_steps": ("aesthetic", "steps"),
+    "aesthetic_rate": ("aesthetic", "learning_rate"),
+    "aesthetic_text": ("aesthetic", "text"),
+    "aesthetic_angle": ("aesthetic", "text_angle"),
+    "aesthetic_slerp": ("aesthetic", "slerp"),
+    "aesthetic_negative": ("aesthetic", "text_negative"),
     "emphasis": ("request", "emphasis"),
     "comma_backtrack": ("request", "comma_backtrack"),
     "noise_source": ("request", "noise_source"),
@@ -116,6 +125,7 @@ WITHOUT_FIELD = {
     "soft": (),
     "outpaint": (),
     "tiles": (),
+    "aesthetic": (),
 }
 
 PICTURE_MODES = ("img2img", "inpaint")  # tabs that start from a picture
@@ -125,12 +135,13 @@ MAY_BE_EMPTY = {
     *("checkpoint", "eta", "s_tmax", "sigma_min", "sigma_max", "rho", "discard_penultimate", "image_scale"),
     *("source_image", "source_mask", "hires_prompt", "hires_negative_prompt", "hires_checkpoint"),
     *("hires_width", "hires_height", "hires_steps", "hires_guidance_scale", "refiner_checkpoint"),
+    "aesthetic_embedding",
 }
 WHOLE = {
     *("clip_skip", "steps", "width", "height", "batch_size", "count", "seed", "variation_seed"),
     *("resize_from_width", "resize_from_height", "noise_seed_delta", "comma_backtrack"),
     *("mask_blur", "padding", "outpaint_left", "outpaint_right", "outpaint_up", "outpaint_down"),
-    *("tile_size", "tile_overlap", "hires_width", "hires_height", "hires_steps"),
+    *("tile_size", "tile_overlap", "hires_width", "hires_height", "hires_steps", "aesthetic_steps"),
 }
 SEEDS = ("seed", "variation_seed")  # text fields, as a browser's numbers are exact to 2^53 only
 DISCARD = {"default": None, "always": True, "never": False}
@@ -166,6 +177,7 @@ def request_from_values(values: Sequence[Any]) -> GenerationRequest:
     others = ("request", "source", "inpaint", "soft", "outpaint", "tiles", "hires", "page")
     given = _Parts(first=first, **{name: parts[name] for name in others})
     whole = {**given.request, "resize_seed_from": size if all(size) else None, "passes": _passes(given)}
+    whole["aesthetic"] = parts["aesthetic"] if parts["aesthetic"]["embedding"] else None
     return from_dict(whole)
 
 
@@ -252,6 +264,7 @@ def values_from_request(request: GenerationRequest) -> dict[str, Any]:
         "soft": first.inpaint.soft or SoftInpaint(),
         "outpaint": first.outpaint,
         "tiles": first.tiles or Tiles(),
+        "aesthetic": request.aesthetic or AestheticGradients(),
         "hires": second or Pass(denoising_strength=STRENGTHS["hires"]),
     }
     owners["source"]["upscaler"] = first.upscaler if first.source == "image" else "Lanczos"
@@ -308,6 +321,8 @@ def _to_page(name: str, value: Any) -> Any:
         return next(key for key, meaning in DISCARD.items() if meaning is value)
     if name == "styles":
         return list(value)
+    if name == "aesthetic_embedding":
+        return value or None
     return "" if value is None and name in ("hires_prompt", "hires_negative_prompt") else value
 
 

@@ -82,6 +82,8 @@ def folds(fields: Fields, values: Values, choices: Menus) -> tuple[gr.Button, gr
         buttons = _variation(fields, values)
     with gr.Accordion(label("group.guidance"), open=False, elem_id="em-guidance"):
         _guidance(fields, values)
+    with gr.Accordion(label("group.aesthetic"), open=False, elem_id="em-aesthetic"):
+        _aesthetic(fields, values, choices)
     with gr.Accordion(label("group.sampling"), open=False, elem_id="em-sampling"):
         _sampling(fields, values, choices)
     with gr.Accordion(label("group.reading"), open=False, elem_id="em-reading"):
@@ -135,6 +137,22 @@ def _guidance(fields: Fields, values: Values) -> None:
                 fields[name] = slider(name, values[name], 0, 1, 0.01)
     fields["image_scale"] = number("image_scale", values["image_scale"], minimum=0, step=0.1)
     fields["minimum_sigma"] = slider("minimum_sigma", values["minimum_sigma"], 0, 15, 0.01)
+
+
+def _aesthetic(fields: Fields, values: Values, choices: Menus) -> None:
+    name = "aesthetic_embedding"
+    with gr.Row(elem_classes=["em-pair"]):
+        fields[name] = menu(name, values[name], choices[name])
+        fields["aesthetic_weight"] = slider("aesthetic_weight", values["aesthetic_weight"], 0, 1, 0.01)
+    with gr.Row(elem_classes=["em-pair"]):
+        fields["aesthetic_steps"] = slider("aesthetic_steps", values["aesthetic_steps"], 0, 50, 1)
+        name = "aesthetic_rate"
+        fields[name] = number(name, values[name], minimum=0, maximum=1, step=0.0001)
+    fields["aesthetic_text"] = line("aesthetic_text", values["aesthetic_text"])
+    fields["aesthetic_angle"] = slider("aesthetic_angle", values["aesthetic_angle"], 0, 1, 0.01)
+    with gr.Row(elem_classes=["em-pair"]):
+        for name in ("aesthetic_slerp", "aesthetic_negative"):
+            fields[name] = checkbox(name, values[name])
 
 
 def _sampling(fields: Fields, values: Values, choices: Menus) -> None:
