@@ -197,7 +197,9 @@ def test_with_a_login_no_route_of_gradio_answers_without_one(tmp_path):
     book = AccountBook([("ann", "secret")])
     with TestClient(guarded(app, HostNames(), book), base_url=ADDRESS) as client:
         for method, path in routes_of(app):
-            assert client.request(method, path).status_code == (403 if SHUT.match(path) else 401), (method, path)
+            # Gradio's own login is never reached: ours stands at that address, and has no such file.
+            wanted = 404 if path.rstrip("/") == "/login" else 403 if SHUT.match(path) else 401
+            assert client.request(method, path).status_code == wanted, (method, path)
         assert client.get("/", auth=("ann", "secret")).status_code == 200
 
 

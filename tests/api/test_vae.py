@@ -25,7 +25,9 @@ def house(paths, models):  # noqa: F811
     store = SettingsStore(paths)
     catalogue = open_catalogue(store.settings)
     told: list[dict] = []
-    service = SimpleNamespace(change_settings=told.append, limit_waiting=lambda *limits: None)
+    service = SimpleNamespace(
+        change_settings=told.append, limit_waiting=lambda *limits: None, watch=lambda *seconds: None
+    )
     app = make_application(Context(service, store, catalogue, lambda settings: dict(settings["vae_choices"])))
     client = TestClient(guarded(app, HostNames()), base_url="http://127.0.0.1:7860")
     return SimpleNamespace(client=client, catalogue=catalogue, store=store, told=told)
