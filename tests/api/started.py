@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
+Found = TypeVar("Found")
 ROOT = Path(__file__).parents[2]
 FAKE = "tests.workers.fake_engine:engine"
 REAL = "webui.workers.generate:engine"
@@ -109,3 +112,22 @@ def server(folder: Path, options: str = "nowebui=True", hook: str = HOOK, engine
 def complaints(folder: Path) -> str:
     """What the server wrote to its error output."""
     return (folder / "errors.txt").read_text()
+
+
+def until(happened: Callable[[], Found], timeout: float = 8.0) -> Found:
+    """Wait until something has happened; what it returned."""
+    end = time.monotonic() + timeout
+    while not (found := happened()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+    return found
+
+
+def begin(address: str, body: dict[str, Any], path: str = "/sdapi/v1/txt2img") -> socket.socket:
+    """Send a request and leave it unanswered."""
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)))
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+    return connection

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.api.started import complaints, free_port, server
+from tests.api.started import begin, complaints, free_port, server, until
 from webui.app import serve
 from webui.errors import InvalidRequest
 from webui.paths import Paths, StartOptions
@@ -37,24 +37,6 @@ def jobs(folder: Path) -> list[tuple[str, str]]:
 
 def progress(address: str) -> dict:
     return httpx.get(f"{address}/sdapi/v1/progress").json()
-
-
-def until(happened, timeout: float = 8.0):
-    end = time.monotonic() + timeout
-    while not (found := happened()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
-    return found
-
-
-def begin(address: str, body: dict) -> socket.socket:
-    """Send a request and leave it unanswered."""
-    host, port = address.removeprefix("http://").split(":")
-    connection = socket.create_connection((host, int(port)))
-    data = json.dumps(body).encode()
-    head = f"POST /sdapi/v1/txt2img HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
-    connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
-    return connection
 
 
 def test_it_starts_quickly_and_says_where_it_is(started):
