@@ -36,7 +36,7 @@ ROWS = (  # seed, what is made, what img2img makes of it, what is painted in its
     (3, "house", "automobile", "rocket"),
     (4, "pizza", "sunflower", "star"),
 )
-COLUMNS = ("txt2img", "img2img", "the mask", "inpaint", "soft inpainting", "outpainting", "hires fix x2", "extras x4")
+COLUMNS = ("txt2img", "img2img", "the mask", "inpaint", "soft inpainting", "outpainting", "hires fix x1.5", "extras x4")
 FIRST = Pass(width=SIDE, height=SIDE, steps=25, sampler="DPM++ 2M", guidance=Guidance(scale=5.0))
 
 
@@ -60,7 +60,7 @@ def way(session: Session, seed: int, name: str, other: str, painted: str) -> Ite
     """The pictures of one row."""
 
     def make(name: str, *passes: Pass) -> Image.Image:
-        request = GenerationRequest(f"{name}, {LOOK}", seed=seed, passes=passes, save=False)
+        request = GenerationRequest(f"{name}, {LOOK}" if name else "", seed=seed, passes=passes, save=False)
         return run(make_plan(request, session.catalogue), session)[0].image.convert("RGB")
 
     made, mask = make(name, FIRST), disk()
@@ -74,16 +74,22 @@ def way(session: Session, seed: int, name: str, other: str, painted: str) -> Ite
     yield make(painted, replace(repaint, inpaint=Inpaint(mask_blur=(4, 4), masked_content="fill")))
     yield make(painted, replace(repaint, inpaint=soft))
     beside = Inpaint(mask_blur=(8, 8), masked_content="fill")
-    yield make(name, replace(start, width=SIDE + 64, outpaint=wide, denoising_strength=1.0, inpaint=beside))
-    second = replace(FIRST, source="previous", width=2 * SIDE, height=2 * SIDE, upscaler="emulsion-2x", steps=20)
-    yield make(name, FIRST, replace(second, denoising_strength=0.2))
+    # Without a prompt the ground goes on; with one there would be a second thing beside the first.
+    yield make("", replace(start, width=SIDE + 64, outpaint=wide, denoising_strength=0.8, inpaint=beside))
+    # The starter knows things at 128 pixels only: a little larger, and not too much anew.
+    side = SIDE * 3 // 2
+    yield make(
+        name,
+        FIRST,
+        replace(FIRST, source="previous", width=side, height=side, upscaler="emulsion-2x", denoising_strength=0.15),
+    )
     yield enlarge_picture(made, "emulsion-4x", (4 * SIDE, 4 * SIDE), paths=session.settings.paths, device="cpu")
 
 
 def disk() -> Image.Image:
-    """A mask over the middle, where the thing is."""
+    """A mask over the thing in the middle."""
     mask = Image.new("L", (SIDE, SIDE))
-    ImageDraw.Draw(mask).ellipse((20, 20, SIDE - 20, SIDE - 20), fill=255)
+    ImageDraw.Draw(mask).ellipse((6, 6, SIDE - 6, SIDE - 6), fill=255)
     return mask
 
 
