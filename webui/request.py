@@ -267,7 +267,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise InvalidRequest(f"{where} has {len(value)} entries.", f"{len(arguments)} were wanted.")
         return tuple(_convert(a, v, where) for a, v in zip(arguments, value, strict=True))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 2**1000 else math.inf
     wanted = Mapping if origin is not None else hint
     if not isinstance(value, wanted) or (hint is not bool and isinstance(value, bool)):
         raise InvalidRequest(f"{where} is {value!r}.", f"{getattr(hint, '__name__', 'an object')} was wanted.")

@@ -10,6 +10,7 @@ import binascii
 import html
 import json
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, HTTPException
 from starlette.responses import JSONResponse, Response
@@ -31,13 +32,14 @@ PAGES = {  # A1111's name of a page -> kind
 }
 COVERS = "ssmd_cover_images"  # a list of base64 in a file's metadata
 MOST_COVERS = 64
+PICTURE: dict[str, Any] = {"description": "A picture.", "content": {"image/*": {}}}
 
 
 def make_router(context: Context) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/sd_extra_networks")
 
-    @router.get("/thumb")
+    @router.get("/thumb", response_class=Response, responses={200: PICTURE})
     def thumb(filename: str = "") -> Response:
         """The preview of a model: `filename` is its path, its preview's, or its id in the library. 404 else."""
         from webui.library.previews import MEDIA_TYPE, thumbnail
@@ -45,7 +47,7 @@ def make_router(context: Context) -> APIRouter:
         library = context.catalogue.library
         return Response(thumbnail(library, known_id(library, filename)), media_type=MEDIA_TYPE)
 
-    @router.get("/cover-images")
+    @router.get("/cover-images", response_class=Response, responses={200: PICTURE})
     def cover_images(page: str, item: str, index: int = 0) -> Response:
         """One of the pictures that a file has in its metadata."""
         from webui.imaging.files import open_picture

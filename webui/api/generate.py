@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, HTTPException, Request
+from pydantic_core import PydanticSerializationError
 from starlette.concurrency import run_in_threadpool
 
 from webui.api import always_on
@@ -62,6 +63,7 @@ async def _make(context: Context, fields: GenerationFields, tab: str, request: R
 
 def _read(context: Context, fields: Fields, tab: str) -> tuple[Fields, GenerationRequest, Settings]:
     """The fields with all that an infotext and scripts add to them, the request, and the job's settings."""
+    _check_text(fields)
     names = _names(context)
     selectable = [name.casefold() for name in titles(tab)]
     fields, base = with_infotext(fields, context.catalogue, context.extensions, *names)
@@ -70,6 +72,14 @@ def _read(context: Context, fields: Fields, tab: str) -> tuple[Fields, Generatio
     settings = effective_settings(fields, context.store.settings, context.catalogue)
     carrying = _with_pictures(fields, settings, context.offline)
     return fields, make_request(carrying, settings, *names, base), settings
+
+
+def _check_text(fields: GenerationFields) -> None:
+    """Raise InvalidRequest before any work where the answer, which holds the fields once more, could not be said."""
+    try:
+        fields.model_dump_json(exclude={"init_images", "mask", "firstpass_image"})
+    except PydanticSerializationError:
+        raise InvalidRequest("The request holds half a character (a lone surrogate).", "Valid text.") from None
 
 
 def _with_pictures(fields: Fields, settings: Settings, offline: bool) -> Fields:

@@ -7,7 +7,7 @@ import threading
 
 import psutil
 from fastapi import APIRouter
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from webui.api.context import Context
 from webui.environment import program_version
@@ -39,7 +39,7 @@ def make_router(context: Context) -> APIRouter:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "unready", "detail": reason}, 503, {"Retry-After": "5"})
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     def metrics() -> Response:
         """All metrics as text."""
         return Response(context.metrics.text(), media_type=CONTENT_TYPE)

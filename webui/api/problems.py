@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,10 +71,18 @@ def status_and_body(path: str, problem: Problem) -> tuple[int, dict[str, Any]]:
     return form(problem)
 
 
+class PlainJson(JSONResponse):
+    """JSON in ASCII: what a client sent may hold half a character, which UTF-8 cannot say, and errors quote it."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
 def answer(path: str, problem: Problem) -> JSONResponse:
     """The answer to a request to `path`."""
     status, body = status_and_body(path, problem)
-    return JSONResponse(body, status, {"Retry-After": str(problem.retry_after)} if status in (429, 503) else None)
+    return PlainJson(body, status, {"Retry-After": str(problem.retry_after)} if status in (429, 503) else None)
 
 
 # The forms -------------------------------------------------------------------------------------------------------

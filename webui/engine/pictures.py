@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from dataclasses import dataclass
 
@@ -32,7 +31,7 @@ def picture_bytes(text: str) -> bytes:
     """The bytes of a picture in base64, with or without "data:image/png;base64," before it. Raises InvalidRequest."""
     try:
         return base64.b64decode(text.rpartition(",")[2], validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one
         raise InvalidRequest("A picture of the request is no base64 text.") from None
 
 

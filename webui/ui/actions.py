@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webui.engine.adapters import with_present_names
-from webui.errors import EmulsionError
+from webui.errors import EmulsionError, InvalidRequest
 from webui.infotext import infotext_to_request, read_infotext
 from webui.request import LATENT_UPSCALERS, GenerationRequest, check, from_dict, from_json, replace
 from webui.scripts import from_infotext
 from webui.ui.choices import chosen, facts
 from webui.ui.fields import AS_BEFORE, NAMES, default_values, request_from_values, values_from_request
 from webui.ui.language import text
+from webui.ui.reading import read_json
 from webui.ui.scripting import submit_script
 from webui.ui.sizes import hints
 from webui.upscalers.names import FILE_NAMES
@@ -44,7 +45,7 @@ def submit(service: JobService, values: Sequence[Any], client: str, script: str 
 
 def refused(error: EmulsionError) -> str:
     """The same answer for an error."""
-    return json.dumps({"error": error_parts(error)}, ensure_ascii=False)
+    return json.dumps({"error": error_parts(error)})
 
 
 def error_parts(error: EmulsionError) -> dict[str, str]:
@@ -64,12 +65,15 @@ def fill(service: JobService, wanted: str, language: str) -> Filled:
     """The fields for what the page's scripts hand over as JSON: {"infotext"}, or what /ui/picture-info said of a file.
 
     Texts of this program and of those whose form it took over are read as texts, as they name models by hash too; of
-    other programs the request is taken over.
+    other programs the request is taken over. Raises InvalidRequest for what is no such thing.
     """
-    said = json.loads(wanted)
+    said = read_json(wanted)
+    left_out = said.get("left_out", [])
+    if not isinstance(left_out, list) or not all(isinstance(name, str) for name in left_out):
+        raise InvalidRequest("left_out is no list of names.")
     if said.get("request_json") and said.get("program") not in READ_AS_TEXT:
-        return read_request(service, said["request_json"], said.get("left_out", ()), language)
-    return read_settings(service, said.get("infotext", ""), language)
+        return read_request(service, str(said["request_json"]), left_out, language)
+    return read_settings(service, str(said.get("infotext") or ""), language)
 
 
 def read_request(service: JobService, request_json: str, left_out: Sequence[str], language: str) -> Filled:
@@ -79,14 +83,14 @@ def read_request(service: JobService, request_json: str, left_out: Sequence[str]
         check(request)
         values, notes = page_values(service, request, language)
     except EmulsionError as error:
-        return Filled(report=json.dumps({"error": error_parts(error)}, ensure_ascii=False))
+        return Filled(report=json.dumps({"error": error_parts(error)}))
     for name in NOT_OF_A_PICTURE:
         values.pop(name)
     if left_out:
         names = dict.fromkeys(left_out)
         shown = ", ".join(list(names)[:MOST_NAMES]) + (" …" if len(names) > MOST_NAMES else "")
         notes.append(text(language, "read.unknown", names=shown))
-    return Filled(values, json.dumps({"notes": [text(language, "read.done"), *notes]}, ensure_ascii=False))
+    return Filled(values, json.dumps({"notes": [text(language, "read.done"), *notes]}))
 
 
 def read_settings(service: JobService, infotext: str, language: str) -> Filled:
@@ -97,7 +101,7 @@ def read_settings(service: JobService, infotext: str, language: str) -> Filled:
             request = replace(request, prompt=with_present_names(request.prompt, rest, service.catalogue))
         values, notes = page_values(service, _with_hash(request, rest), language)
     except EmulsionError as error:
-        return Filled(report=json.dumps({"error": error_parts(error)}, ensure_ascii=False))
+        return Filled(report=json.dumps({"error": error_parts(error)}))
     for name in NOT_OF_A_PICTURE:
         values.pop(name)
     if not read_infotext(infotext).fields:  # a prompt and nothing else: the other fields stay
@@ -107,7 +111,7 @@ def read_settings(service: JobService, infotext: str, language: str) -> Filled:
     if left_out:
         notes.append(text(language, "read.unknown", names=", ".join(left_out)))
     report = {"notes": [text(language, "read.done"), *notes]} | ({"script": script} if script else {})
-    return Filled(values, json.dumps(report, ensure_ascii=False))
+    return Filled(values, json.dumps(report))
 
 
 def _with_hash(request: GenerationRequest, rest: Mapping[str, str]) -> GenerationRequest:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from webui.errors import EmulsionError, InvalidRequest
 from webui.identity import Level, may
@@ -27,7 +26,8 @@ def answered(handle: Answer) -> Answer:
         try:
             return await handle(request)
         except EmulsionError as error:
-            return JSONResponse({"error": error_parts(error)}, error.status)
+            body = json.dumps({"error": error_parts(error)})  # in ASCII: it may quote half a character
+            return Response(body, error.status, media_type="application/json")
 
     return answer
 
@@ -49,14 +49,3 @@ async def read_body(request: Request, limit: int) -> bytes:
         if len(data) > limit:
             raise InvalidRequest(f"The file is over {limit >> 20} MB.", "A smaller one was wanted.")
     return bytes(data)
-
-
-def read_json(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body. Raises InvalidRequest for anything else."""
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict):
-        raise InvalidRequest("The body is no JSON object.")
-    return values

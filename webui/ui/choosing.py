@@ -15,6 +15,7 @@ import gradio as gr
 from webui.errors import EmulsionError, InvalidRequest
 from webui.ui.actions import error_parts, known_name
 from webui.ui.choices import facts, menus
+from webui.ui.reading import read_json
 from webui.ui.sizes import follow
 from webui.ui.studio import QUIET, Studio
 from webui.workers.service import JobService
@@ -34,10 +35,10 @@ class Chosen:
 def choose(service: JobService, wanted: str) -> Chosen:
     """Check what the scripts want, JSON of {field: value}. A wrong value changes nothing at all."""
     try:
-        values = {name: _checked(service, name, value) for name, value in json.loads(wanted).items()}
+        values = {name: _checked(service, name, value) for name, value in read_json(wanted).items()}
     except EmulsionError as error:
-        return Chosen(report=json.dumps({"error": error_parts(error)}, ensure_ascii=False))
-    return Chosen(values, json.dumps({"values": values}, ensure_ascii=False))
+        return Chosen(report=json.dumps({"error": error_parts(error)}))
+    return Chosen(values, json.dumps({"values": values}))
 
 
 def _checked(service: JobService, name: str, value: Any) -> Any:

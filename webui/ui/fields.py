@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,6 +145,12 @@ WHOLE = {
     *("mask_blur", "padding", "outpaint_left", "outpaint_right", "outpaint_up", "outpaint_down"),
     *("tile_size", "tile_overlap", "hires_width", "hires_height", "hires_steps", "aesthetic_steps"),
 }
+EMPTY_TEXTS = {  # texts whose default is None
+    *("checkpoint", "source_image", "source_mask", "hires_prompt", "hires_negative_prompt", "hires_checkpoint"),
+    *("refiner_checkpoint", "aesthetic_embedding"),
+}
+LARGEST = 2.0**64  # of a number in any field
+MODES = ("txt2img", *PICTURE_MODES, "hires")
 SEEDS = ("seed", "variation_seed")  # text fields, as a browser's numbers are exact to 2^53 only
 DISCARD = {"default": None, "always": True, "never": False}
 
@@ -165,6 +173,7 @@ class _Parts:
 def request_from_values(values: Sequence[Any]) -> GenerationRequest:
     """The request of a filled page; `values` in the order of NAMES. Raises InvalidRequest naming the field."""
     parts: dict[str, dict[str, Any]] = {part: {} for part, _ in PLACES.values()}
+    check_kinds(dict(zip(NAMES, values, strict=True)))
     for name, value in zip(NAMES, values, strict=True):
         part, attribute = PLACES[name]
         parts[part][attribute] = _to_request(name, value)
@@ -240,7 +249,7 @@ def hires_size(size: tuple[int, int], page: Mapping[str, Any]) -> tuple[int, int
     if width and height:
         return width, height
     if width or height:
-        scale = width / size[0] if width else height / size[1]
+        scale = width / max(1, size[0]) if width else height / max(1, size[1])
     else:
         scale = page["hires_scale"]
     return round(size[0] * scale), round(size[1] * scale)
@@ -312,6 +321,31 @@ def _page_values(first: Pass, second: Pass | None) -> dict[str, Any]:
 def default_values() -> dict[str, Any]:
     """What the fields show before anybody has touched them."""
     return values_from_request(GenerationRequest(passes=(Pass(guidance=Guidance(), options=SamplerOptions()),)))
+
+
+def check_kinds(values: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest where a field holds another kind of value: Gradio's clients may send anything."""
+    for name, value in values.items():
+        if not _is_of_kind(name, value) or (name == "mode" and value not in MODES):
+            raise InvalidRequest(f"{_shown(name)} is {reprlib.repr(value)}.", "The page sends other values.")
+
+
+@functools.cache
+def _usual() -> dict[str, Any]:
+    return default_values()
+
+
+def _is_of_kind(name: str, value: Any) -> bool:
+    usual = _usual()[name]
+    if value is None or name in SEEDS:
+        return True  # what may not be empty is refused where it is read
+    if name in EMPTY_TEXTS or isinstance(usual, str):
+        return isinstance(value, str)
+    if isinstance(usual, list):
+        return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    if isinstance(usual, bool):
+        return isinstance(value, bool)
+    return value == "" or (isinstance(value, int | float) and abs(value) <= LARGEST)  # no NaN
 
 
 def _to_page(name: str, value: Any) -> Any:

@@ -22,6 +22,7 @@ from webui.ui.choices import menus, starting_values
 from webui.ui.fields import MAY_BE_EMPTY, NAMES, SEEDS, default_values
 from webui.ui.language import text
 from webui.ui.presets import NOT_KEPT, Presets
+from webui.ui.reading import read_json
 from webui.workers.service import JobService
 
 NAMES_TIMEOUT = 10.0  # seconds to wait for the worker's first list of samplers
@@ -33,7 +34,7 @@ SHOWN = 60  # characters of a name in a note
 def fill(service: JobService, store: SettingsStore, wanted: str, language: str) -> Filled:
     """The fields for what the scripts want, and a report for the reader: {"notes"}, {"error"} or {"quiet"}."""
     try:
-        said = json.loads(wanted)
+        said = read_json(wanted)
         if "values" in said:
             return _of_values(service, said["values"], [], language, bool(said.get("quiet")))
         if "preset" in said:
@@ -43,9 +44,10 @@ def fill(service: JobService, store: SettingsStore, wanted: str, language: str) 
         if "defaults" in said:
             values = starting_values(service, store.settings)
             return _of_values(service, values, [text(language, "preset.defaults_done")], language)
+        read = actions.fill(service, wanted, language)
     except EmulsionError as error:
-        return Filled(report=json.dumps({"error": error_parts(error)}, ensure_ascii=False))
-    return with_styles(service, actions.fill(service, wanted, language), store.settings["infotext_styles"], language)
+        return Filled(report=json.dumps({"error": error_parts(error)}))
+    return with_styles(service, read, store.settings["infotext_styles"], language)
 
 
 def opening_values(service: JobService, store: SettingsStore, language: str) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def _of_values(service: JobService, values: Any, notes: list[str], language: str
         raise InvalidRequest("The values are no object.")
     fits, problems = fitting(service, values, language)
     report = {"quiet": True} if quiet else {"notes": [*notes, *problems]}
-    return Filled(fits, json.dumps(report, ensure_ascii=False))
+    return Filled(fits, json.dumps(report))
 
 
 def fitting(service: JobService, values: Mapping[str, Any], language: str) -> tuple[dict[str, Any], list[str]]:
@@ -157,4 +159,4 @@ def _noted(read: Filled, values: Mapping[str, Any], note: str | None) -> Filled:
     if note is None:
         return replace(read, values=values)
     report = json.loads(read.report)
-    return Filled(values, json.dumps({**report, "notes": [*report.get("notes", ()), note]}, ensure_ascii=False))
+    return Filled(values, json.dumps({**report, "notes": [*report.get("notes", ()), note]}))

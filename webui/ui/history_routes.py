@@ -24,7 +24,8 @@ from starlette.routing import Route
 
 from webui.errors import InvalidRequest, NotFound
 from webui.library.history import PAGE, Filter, History
-from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, read_json, sits_here
+from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, sits_here
+from webui.ui.reading import read_json
 from webui.workers.service import JobService
 
 BODY_BYTES = 1 << 20

@@ -21,8 +21,9 @@ from starlette.routing import Route
 from webui.engine.catalogue import Catalogue
 from webui.errors import EmulsionError, InvalidRequest, NotFound
 from webui.library.index import Library
-from webui.ui.answers import PREFIX, PRIVATE, Answer, answered, read_body, read_json
+from webui.ui.answers import PREFIX, PRIVATE, Answer, answered, read_body
 from webui.ui.language import text
+from webui.ui.reading import read_json
 from webui.workers.service import JobService
 
 NOTES_BYTES = 1 << 20

@@ -13,8 +13,9 @@ from starlette.routing import Route
 
 from webui.errors import InvalidRequest
 from webui.settings import SettingsStore
-from webui.ui.answers import PREFIX, answered, read_body, read_json
+from webui.ui.answers import PREFIX, answered, read_body
 from webui.ui.presets import Presets
+from webui.ui.reading import read_json
 
 BODY_BYTES = 4 << 20
 FRESH = {"Cache-Control": "no-store"}

@@ -24,10 +24,11 @@ from webui.extend import SCRIPTS
 from webui.identity import check_owner, client_of
 from webui.text.chunks import count_tokens
 from webui.text.tokenizers import clip_tokenizer
-from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, read_json, sits_here
+from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, sits_here
 from webui.ui.extras_routes import extras_routes
 from webui.ui.history_routes import history_routes
 from webui.ui.library_routes import library_routes
+from webui.ui.reading import read_json
 from webui.ui.scripting import refuse_elsewhere
 from webui.workers.queue import FIRST
 from webui.workers.service import JobService

@@ -16,8 +16,9 @@ from webui.extend import SCRIPTS, Option
 from webui.scripts.axes import AXES, Axis
 from webui.settings import SETTINGS, SettingsStore
 from webui.ui.actions import error_parts
-from webui.ui.answers import PREFIX, answered, read_body, read_json, sits_here
+from webui.ui.answers import PREFIX, answered, read_body, sits_here
 from webui.ui.choices import menus
+from webui.ui.reading import read_json
 from webui.ui.scripting import counted, refuse_elsewhere
 from webui.workers.service import JobService
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,8 @@ from webui.extend import SCRIPTS, Cell
 from webui.request import LATENT_UPSCALERS, GenerationRequest
 from webui.scripts import ONE_PIXEL, arguments_of, planned, tab_of
 from webui.scripts.work import cost, names, plain_cost, work
-from webui.ui.fields import NAMES, PICTURE_MODES, default_values, request_from_values
+from webui.ui.fields import NAMES, PICTURE_MODES, check_kinds, default_values, request_from_values
+from webui.ui.reading import read_json
 from webui.workers.queue import FIRST
 from webui.workers.service import JobService
 
@@ -25,8 +25,9 @@ def submit_script(service: JobService, values: Sequence[Any], client: str, scrip
 
     `here`: who asks sits before this machine. Raises InvalidRequest and what queueing raises.
     """
-    wanted, filled = json.loads(script), dict(zip(NAMES, values, strict=True))
-    entry, mode = SCRIPTS.find(wanted["script"]), filled["mode"]
+    wanted, filled = read_json(script), dict(zip(NAMES, values, strict=True))
+    check_kinds(filled)
+    entry, mode = SCRIPTS.find(str(wanted.get("script"))), filled["mode"]
     if tab_of(mode) not in entry.value.tabs:
         raise InvalidRequest(f"{entry.name} does not work in this tab.", f"It is for {', '.join(entry.value.tabs)}.")
     refuse_elsewhere(entry.name, here)
@@ -58,6 +59,7 @@ def counted(service: JobService, name: str, values: Mapping[str, Any], limit: in
 def page_request(values: Mapping[str, Any]) -> GenerationRequest:
     """The request of a page's fields; where it lacks a picture or a mask, one of a pixel stands for it."""
     filled = dict(values)
+    check_kinds(filled)
     if filled["mode"] in PICTURE_MODES:
         filled["source_image"] = filled["source_image"] or ONE_PIXEL
         filled["source_mask"] = filled["source_mask"] or (ONE_PIXEL if filled["mode"] == "inpaint" else "")

@@ -17,10 +17,11 @@ from starlette.routing import Route
 
 from webui.errors import InvalidRequest, SettingsError
 from webui.settings import SETTINGS, Setting, Settings, SettingsStore, find_setting, quick_settings
-from webui.ui.answers import PREFIX, answered, read_body, read_json
+from webui.ui.answers import PREFIX, answered, read_body
 from webui.ui.assets import PAGE_SETTINGS
 from webui.ui.choices import menus, starting_values
 from webui.ui.preset_routes import preset_routes
+from webui.ui.reading import read_json
 from webui.ui.style_routes import style_routes
 from webui.workers.service import JobService
 

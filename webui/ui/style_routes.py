@@ -16,7 +16,8 @@ from webui.errors import EmulsionError, InvalidRequest
 from webui.settings import SettingsStore
 from webui.text.style_files import StyleFiles
 from webui.text.styles import Style, apply_styles
-from webui.ui.answers import PREFIX, answered, read_body, read_json
+from webui.ui.answers import PREFIX, answered, read_body
+from webui.ui.reading import read_json
 
 BODY_BYTES = 4 << 20
 FILE_BYTES = 64 << 20

@@ -7,7 +7,6 @@ first and then sends that name only.
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import hashlib
 import os
@@ -83,7 +82,7 @@ class Blobs:
             return text
         try:
             return self.put(base64.b64decode(DATA_URL.sub("", text, count=1), validate=True)) if text else text
-        except binascii.Error:
+        except ValueError:  # binascii.Error, or what is not ASCII
             return text  # whoever reads it says what is wrong with it
 
     def _restore(self, text: str) -> str:

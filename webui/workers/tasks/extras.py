@@ -7,7 +7,6 @@ options of those that shall edit the results; `save` False keeps results out of 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,5 +207,5 @@ def decoded(image: str) -> bytes:
     """The bytes of a picture in base64, with or without a data address before it. Raises InvalidRequest."""
     try:
         return base64.b64decode(image.partition(",")[2] if image.startswith("data:") else image, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one
         raise InvalidRequest("A picture is not base64.", "The bytes of a picture file in base64 were wanted.") from None
