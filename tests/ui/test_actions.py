@@ -129,7 +129,7 @@ def test_names_of_later_passes_that_are_not_here_become_notes(service: FakeServi
     request = GenerationRequest(prompt="a pear", passes=(first, second))
     filled = actions.fill(service, handed_over(request, "Fooocus"), "en")  # type: ignore[arg-type]
     names = ("refiner_checkpoint", "hires_checkpoint", "hires_sampler", "hires_upscaler")
-    assert [filled.values[name] for name in names] == [None, "portrait.safetensors", AS_BEFORE, "Latent"]
+    assert [filled.values[name] for name in names] == ["", "portrait.safetensors", AS_BEFORE, "Latent"]
     assert all(name in filled.report for name in ("finisher", "4x-Nowhere", "Odd"))
 
 

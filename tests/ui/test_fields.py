@@ -161,7 +161,7 @@ def test_a_finished_picture_is_enlarged_by_a_first_pass_that_only_reads_it() -> 
 
 def test_the_refiner_takes_over_where_one_is_chosen() -> None:
     assert passes(refiner_checkpoint="fine.safetensors", refiner_at=0.6)[0].refiner == Refiner("fine.safetensors", 0.6)
-    assert passes(refiner_checkpoint=None)[0].refiner is None
+    assert passes(refiner_checkpoint="")[0].refiner is None
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def _other_names(service: JobService, values: dict[str, Any], language: str) -> 
     notes = []
     for field_name, find in finders.items():
         name = values[field_name]
-        if name in (None, AS_BEFORE):
+        if name in ("", AS_BEFORE):
             continue
         values[field_name] = find(name)
         if values[field_name] is None:

@@ -68,7 +68,7 @@ def _of_pictures(service: JobService, language: str) -> dict[str, Choices]:
 def _files(service: JobService, kind: str, none: str) -> Choices:
     """Files of a kind, behind the choice of none of them."""
     found = service.catalogue.files(kind) if service.catalogue else []
-    return [(none, None), *((file.name, file.name) for file in found)]
+    return [(none, ""), *((file.name, file.name) for file in found)]
 
 
 def _styles(service: JobService) -> list[str]:
@@ -87,8 +87,8 @@ def _of_second_pass(service: JobService, language: str, timeout: float) -> dict[
         "hires_upscaler": [(name, name) for name in (*LATENT_UPSCALERS, *service.upscalers())],
         "hires_sampler": [same, *((name, name) for name in _names(service, "samplers", timeout))],
         "hires_schedule": [same, *((name, name) for name in schedules)],
-        "hires_checkpoint": [(text(language, "choice.same"), None), *checkpoints],
-        "refiner_checkpoint": [(text(language, "choice.no_refiner"), None), *checkpoints],
+        "hires_checkpoint": [(text(language, "choice.same"), ""), *checkpoints],
+        "refiner_checkpoint": [(text(language, "choice.no_refiner"), ""), *checkpoints],
     }
 
 

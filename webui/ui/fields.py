@@ -292,7 +292,7 @@ def _page_values(first: Pass, second: Pass | None) -> dict[str, Any]:
         "mask_blur": max(first.inpaint.mask_blur),
         "soft_inpaint": first.inpaint.soft is not None,
         "tiled": first.tiles is not None,
-        "refiner_checkpoint": refiner.checkpoint or None,
+        "refiner_checkpoint": refiner.checkpoint,
         "refiner_at": refiner.switch_at,
         "hires": second is not None,
         "hires_scale": 2.0,
@@ -355,9 +355,7 @@ def _to_page(name: str, value: Any) -> Any:
         return next(key for key, meaning in DISCARD.items() if meaning is value)
     if name == "styles":
         return list(value)
-    if name == "aesthetic_embedding":
-        return value or None
-    return "" if value is None and name in ("hires_prompt", "hires_negative_prompt") else value
+    return "" if value is None and name in ("hires_prompt", "hires_negative_prompt", "hires_checkpoint") else value
 
 
 def _to_request(name: str, value: Any) -> Any:
