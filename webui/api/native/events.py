@@ -26,7 +26,7 @@ from webui.workers.views import JobView
 
 HEARTBEAT_SECONDS = 15.0
 PLACE_SECONDS = 2.0  # a waiting job's place changes with other jobs, of which it is not told
-PAUSE_SECONDS = 0.05  # between two looks at the job
+PAUSE_SECONDS = 0.05  # in which changes are gathered; the end of the job is told at once
 RETRY_MILLISECONDS = 2000
 END = "end"  # the id of the last event: a browser that comes back with it is told to stay away
 PROGRESS = ("state", "position", "progress", "eta", "stage", "step", "steps", "batch", "batches")
@@ -50,7 +50,12 @@ async def events(service: JobService, job_id: str, root: str, previews: str) -> 
                 await asyncio.wait_for(changed.wait(), PLACE_SECONDS if seen.state == WAITING else HEARTBEAT_SECONDS)
             if not changed.is_set():
                 yield ": the job goes on\n\n"
-            await asyncio.sleep(max(0.0, PAUSE_SECONDS - (time.monotonic() - began)))
+            while (left := PAUSE_SECONDS - (time.monotonic() - began)) > 0:
+                changed.clear()
+                if (await run_in_threadpool(service.job, job_id)).over:
+                    break
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), left)
 
 
 def _news(known: JobView | None, seen: JobView, root: str, previews: str) -> Iterator[tuple[str, Any]]:
