@@ -1,4 +1,4 @@
-"""Many clients at once, each with a login of its own: callers of A1111's routes, of our own, and the page in browsers."""
+"""Many clients at once, each with a login of its own: callers of A1111's routes, of our own, and pages in browsers."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ class Wanted:
     seed: int
     steps: int = 1
     save: bool = False
+    side: int = SIDE
 
 
 def make_people(data: Path, jobs: Sequence[int], greedy: Sequence[int] = ()) -> tuple[str, list[Person]]:
@@ -99,14 +100,14 @@ class Web:
         assert len(found) == 1
         return found[0]
 
-    async def ended(self, job: str, token: str = "") -> None:
-        """Read a job's events until it is over."""
-        path = f"/api/v1/jobs/{job}/events?previews=none"
+    async def follow(self, job: str, token: str = "") -> bool:
+        """Read a job's events until the stream ends; whether it told how the job ended."""
+        path, last = f"/api/v1/jobs/{job}/events?previews=none", ""
         async with self._client.stream("GET", path, headers=_header(token)) as stream:
+            assert stream.status_code == 200, stream.status_code
             async for line in stream.aiter_lines():
-                if line == "id: end":
-                    return
-        raise AssertionError("the events ended before the job")
+                last = line if line.startswith("id: ") else last
+        return last == "id: end"
 
 
 def _header(token: str) -> dict[str, str]:
@@ -125,25 +126,38 @@ def good(answer: httpx.Response) -> httpx.Response:
 def sdapi_body(wanted: Wanted) -> dict[str, object]:
     """For POST /sdapi/v1/txt2img."""
     said = {"prompt": wanted.prompt, "seed": wanted.seed, "steps": wanted.steps, "save_images": wanted.save}
-    return {**said, "width": SIDE, "height": SIDE, "sampler_name": "Euler", "cfg_scale": 1}
+    return {**said, "width": wanted.side, "height": wanted.side, "sampler_name": "Euler", "cfg_scale": 1}
 
 
 def openai_body(wanted: Wanted) -> dict[str, object]:
     """For POST /v1/images/generations."""
     said = {"prompt": wanted.prompt, "seed": wanted.seed, "steps": wanted.steps, "save": wanted.save}
-    return {**said, "size": f"{SIDE}x{SIDE}", "sampler": "Euler", "guidance_scale": 1, "response_format": "b64_json"}
+    return {
+        **said,
+        "size": f"{wanted.side}x{wanted.side}",
+        "sampler": "Euler",
+        "guidance_scale": 1,
+        "response_format": "b64_json",
+    }
 
 
 def native_body(wanted: Wanted) -> dict[str, object]:
     """For POST /api/v1/jobs."""
-    step = {"width": SIDE, "height": SIDE, "steps": wanted.steps, "sampler": "Euler", "guidance": {"scale": 1}}
+    step = {
+        "width": wanted.side,
+        "height": wanted.side,
+        "steps": wanted.steps,
+        "sampler": "Euler",
+        "guidance": {"scale": 1},
+    }
     return {"request": {"prompt": wanted.prompt, "seed": wanted.seed, "save": wanted.save, "passes": [step]}}
 
 
 def page_body(wanted: Wanted, event: int, session: str) -> dict[str, object]:
     """What the page sends when its button is pressed; the last value is its script, of which there is none."""
     said = {"prompt": wanted.prompt, "seed": str(wanted.seed), "steps": wanted.steps, "save": wanted.save}
-    values = default_values() | said | {"width": SIDE, "height": SIDE, "sampler": "Euler", "guidance_scale": 1}
+    size = {"width": wanted.side, "height": wanted.side}
+    values = default_values() | said | size | {"sampler": "Euler", "guidance_scale": 1}
     return {"data": [*values.values(), ""], "fn_index": event, "session_hash": session, "event_data": None}
 
 
@@ -163,7 +177,7 @@ async def send(web: Web, kind: str, wanted: Wanted, token: str = "") -> str:
 async def fetch(web: Web, kind: str, job: str, token: str = "") -> bytes:
     """Wait for a job that was sent, as its kind of client does, and fetch its picture."""
     if kind == "native":
-        await web.ended(job, token)
+        assert await web.follow(job, token), "the events ended before the job"
         return good(await web.ask("GET", f"/api/v1/jobs/{job}/pictures/0", token)).content
     while (told := good(await web.ask("GET", f"/ui/jobs/{job}?have=0", token)).json())["state"] != "done":
         assert told["state"] in ("waiting", "running"), told
