@@ -73,8 +73,8 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def server(folder: Path, options: str = "nowebui=True", hook: str = HOOK, engine: str = FAKE) -> Iterator[Started]:
-    """Start a server and wait until it says where it is. With the fake engine it does not know the starter."""
-    program = ", program=folder" if engine == FAKE else ""
+    """Start a server and wait until it says where it is. The real engine and `witness` know the starter, others not."""
+    program = "" if engine.startswith((REAL, "tests.api.witness:")) else ", program=folder"
     folder.mkdir(exist_ok=True)
     (folder / "models").mkdir(exist_ok=True)
     script = folder / "start.py"

@@ -1,7 +1,7 @@
 """Engines that write every finished step down with its time, so that a test can count steps instead of taking times.
 
-Each server of `started.server` takes one by name: `FAST`, `FAKE` and `SLOW` have the fake engine's steps of 1, 20 and
-100 ms, `REAL` is the real engine.
+Each server of `started.server` takes one by name: `FAKE` and `SLOW` have the fake engine's steps of 20 and 100 ms,
+`NOISY` makes pictures whose files are as large as photographs', `REAL` is the real engine.
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from tests.workers.fake_engine import FakeEngine
 from webui.workers.worker import Engine
 
-FAST, FAKE, SLOW, REAL = (f"tests.api.witness:{name}" for name in ("fast", "fake", "slow", "real"))
+FAKE, SLOW, NOISY, REAL = (f"tests.api.witness:{name}" for name in ("fake", "slow", "noisy", "real"))
 FILE = "steps.txt"  # in the data folder: a line a step, "monotonic-seconds prompt"
-
-
-def fast(settings: Mapping[str, Any]) -> Engine:
-    """Steps of 1 ms."""
-    return _noted(Saving(settings, 0.001), settings)
 
 
 def fake(settings: Mapping[str, Any]) -> Engine:
@@ -31,6 +28,11 @@ def fake(settings: Mapping[str, Any]) -> Engine:
 def slow(settings: Mapping[str, Any]) -> Engine:
     """Steps of 100 ms: longer than a busy machine keeps a message waiting."""
     return _noted(Saving(settings, 0.1), settings)
+
+
+def noisy(settings: Mapping[str, Any]) -> Engine:
+    """Steps of 20 ms, and pictures that do not get smaller by being written as PNG."""
+    return _noted(Noisy(settings, 0.02), settings)
 
 
 def real(settings: Mapping[str, Any]) -> Engine:
@@ -48,6 +50,14 @@ class Saving(FakeEngine):
 
     def change(self, settings: Mapping[str, Any]) -> None:
         """Other settings leave pictures and steps as they are."""
+
+
+class Noisy(Saving):
+    """Another one whose pictures are noise."""
+
+    def image(self, size: tuple[int, int], seed: int) -> Image.Image:
+        """Noise in grey."""
+        return Image.effect_noise(size, 60).convert("RGB")
 
 
 def _noted(engine: Any, settings: Mapping[str, Any]) -> Engine:

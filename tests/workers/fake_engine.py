@@ -173,7 +173,11 @@ class FakeEngine:
         size = request.passes[0].width, request.passes[0].height
         infotext = f"{request.prompt}\nSteps: {request.passes[0].steps}, Seed: {seed}, Size: {size[0]}x{size[1]}"
         folder = Path(self.settings.get("outputs", options["scratch"]) if request.save else options["scratch"])
-        picture = Image.new("RGB", size, (seed % 256, 80, 120))
+        picture = self.image(size, seed)
         facts = {"subseed": seed + 1, "checkpoint": self.checkpoint, "checkpoint_hash": "ab" * 5}
         suffix = (options.get("settings") or {}).get("picture_format", "png")
         _save(picture, folder / f"{seed}.{suffix}", infotext, seed, request.save, facts, report)
+
+    def image(self, size: tuple[int, int], seed: int) -> Image.Image:
+        """The picture of a seed."""
+        return Image.new("RGB", size, (seed % 256, 80, 120))
