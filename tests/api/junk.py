@@ -45,9 +45,9 @@ def as_json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def spoiled(good: Any) -> st.SearchStrategy[Any]:
-    """A good value with one of its parts, at any depth, replaced by junk."""
-    return st.builds(_with, st.just(good), st.sampled_from(list(_places(good))), junk())
+def spoiled(good: Any, values: st.SearchStrategy[Any] | None = None) -> st.SearchStrategy[Any]:
+    """A good value with one of its parts, at any depth, replaced by junk or by one of `values`."""
+    return st.builds(_with, st.just(good), st.sampled_from(list(_places(good))), junk() if values is None else values)
 
 
 def _places(value: Any) -> Iterator[tuple[Any, ...]]:

@@ -97,8 +97,8 @@ def _names(service: JobService, kind: str, timeout: float) -> list[str]:
 
 
 def chosen(service: JobService, name: str | None) -> CheckpointFile | None:
-    """The checkpoint of a name, None for one that is not there."""
-    if service.catalogue is None:
+    """The checkpoint of a name, None for one that is not there, or that is no name."""
+    if service.catalogue is None or not isinstance(name, str | None):
         return None
     try:
         return service.catalogue.find(name)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from webui.errors import FileError
 from webui.ui.events import ReadersEvents
@@ -45,6 +45,14 @@ def prepare(cache: Path) -> None:
     os.environ.pop("GRADIO_VIBE_MODE", None)  # an editor that runs whatever a visitor writes
 
 
+async def fetch_nothing(url: str) -> NoReturn:
+    """In the place of Gradio's fetching of web addresses that a visitor names as a file: it would ask a name server on
+    the internet even for addresses that it then refuses."""
+    from gradio.exceptions import Error
+
+    raise Error("Files are not fetched from web addresses here. Upload the file.", print_exception=False)
+
+
 def mount(app: Any, blocks: Any, place: Place, options: Mapping[str, Any]) -> None:
     """Mount the page at "/" of a FastAPI application; routes that are there already go first.
 
@@ -52,7 +60,9 @@ def mount(app: Any, blocks: Any, place: Place, options: Mapping[str, Any]) -> No
     without the flag that is set here, any event with a file input would hand out any file of the server.
     """
     import gradio as gr
+    from gradio import processing_utils
 
+    processing_utils.async_ssrf_protected_get = fetch_nothing  # type: ignore[assignment]
     app.add_middleware(ReadersEvents, functions=blocks.fns)
     app.add_middleware(BoundedUploads, folder=place.cache)
     blocks.has_launched = True

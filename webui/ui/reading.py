@@ -8,10 +8,12 @@ from typing import Any
 from webui.errors import InvalidRequest
 
 
-def read_json(body: bytes | str) -> dict[str, Any]:
-    """The JSON object of a body. Raises InvalidRequest for anything else."""
+def read_json(body: bytes | str | None) -> dict[str, Any]:
+    """The JSON object of a body. Raises InvalidRequest for anything else, and where it holds what no answer could say:
+    NaN, numbers beyond all bounds, half of a character."""
     try:
-        values = json.loads(body)
+        values = json.loads(body or b"")
+        json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
