@@ -17,10 +17,12 @@ import torch
 import benchmarks.adapters
 import benchmarks.engine
 import benchmarks.history
+import benchmarks.http
 import benchmarks.library
 import benchmarks.network
 import benchmarks.pictures
 import benchmarks.sampling
+import benchmarks.soak
 import benchmarks.start
 import benchmarks.upscaling  # noqa: F401  (importing registers)
 from benchmarks.registry import BENCHMARKS, Row, Setting

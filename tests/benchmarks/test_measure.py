@@ -74,4 +74,6 @@ def test_the_command_writes_its_figures(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_the_figures_that_the_project_promises_have_a_benchmark() -> None:
-    assert {"unet", "numerics", "vae", "attention", "start", "sampler", "engine"} <= set(BENCHMARKS.names())
+    assert {"unet", "numerics", "vae", "attention", "start", "sampler", "engine", "http", "soak"} <= set(
+        BENCHMARKS.names()
+    )
