@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from webui.errors import Forbidden, NotFound
 
 USER = "emulsion_user"  # key of the ASGI scope: the name after a login, or None where no login is in force
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")  # headers of whatever stands between
 ROLE = "emulsion_role"  # key of the ASGI scope: one of ROLES
 
 
@@ -36,6 +39,32 @@ def role_of(scope: Mapping[str, Any]) -> str:
 def may(scope: Mapping[str, Any], level: Level) -> bool:
     """Whether who is asking reaches a level."""
     return ROLES.get(role_of(scope), Level.OPEN) >= level
+
+
+def sits_here(scope: Mapping[str, Any]) -> bool:
+    """Whether who is asking is an administrator before this very machine.
+
+    Not behind a proxy, a tunnel or a share link, and not under another name of the server. Only they name its folders.
+    """
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
+    if not may(scope, Level.ADMINISTER) or any(name in headers for name in FORWARDED):
+        return False
+    return _is_loopback((scope.get("client") or ("",))[0]) and _is_loopback(_name(headers.get("host", "")))
+
+
+def _name(host: str) -> str:
+    """The name in a Host header; nothing for what is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def client_of(scope: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,12 +9,10 @@ from pydantic import BaseModel, Field
 
 from webui.api.context import Context
 from webui.errors import InvalidRequest
-from webui.identity import Level, may
+from webui.identity import sits_here
 from webui.library.download import Place, read_wish
 from webui.library.downloads import Downloads
 from webui.paths import MODEL_FOLDERS
-
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "x-forwarded-host")
 
 
 class DownloadFields(BaseModel):
@@ -40,7 +37,7 @@ def make_router(context: Context) -> APIRouter:
         if context.offline:
             raise InvalidRequest("The program was started with --offline.", "", "Start it without, to fetch files.")
         wish = read_wish(fields.source, fields.kind, fields.sha256)
-        return {"id": downloads.add(wish, sits_here(request))}
+        return {"id": downloads.add(wish, sits_here(request.scope))}
 
     @router.get("/downloads")
     def listed() -> dict[str, Any]:
@@ -54,20 +51,3 @@ def make_router(context: Context) -> APIRouter:
         return {"done": True}
 
     return router
-
-
-def sits_here(request: Request) -> bool:
-    """Whether a request is an administrator's of this very machine, and came not through a proxy or a share link."""
-    if not may(request.scope, Level.ADMINISTER) or any(name in request.headers for name in FORWARDED):
-        return False
-    host = (request.headers.get("host") or "").rpartition(":")[0].strip("[]") or request.headers.get("host", "")
-    return _is_loopback(request.client.host if request.client else "") and _is_loopback(host)
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

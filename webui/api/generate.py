@@ -12,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 
 from webui.api import always_on
 from webui.api.context import Context, client_of
-from webui.api.downloads import sits_here
 from webui.api.fields import GenerationFields, ImageToImageFields, TextToImageFields
 from webui.api.follow import follow
 from webui.api.infotext_fields import filled, with_infotext
@@ -22,12 +21,13 @@ from webui.api.problems import JobFailed
 from webui.api.replies import reply
 from webui.api.requests import effective_settings, make_request
 from webui.errors import InvalidRequest, WorkerLost
-from webui.identity import Level, demand
+from webui.identity import Level, demand, sits_here
 from webui.logs import private
 from webui.request import GenerationRequest
 from webui.scripts import SCRIPTS, from_positions
 from webui.settings import Settings, job_options
 from webui.workers.queue import FAILED
+from webui.workers.tasks import refuse_folders
 
 Fields = TypeVar("Fields", bound=GenerationFields)
 
@@ -109,7 +109,7 @@ def _submit(
     options: Mapping[str, Any] = {"settings": overrides | _grid(fields)}
     if not fields.script_name:
         return context.service.submit(wanted, client_of(asked), tab, True, 0, options)
-    values = script_values(fields.script_name, fields.script_args, wanted, tab, sits_here(asked))
+    values = script_values(fields.script_name, fields.script_args, wanted, tab, sits_here(asked.scope))
     return context.service.submit_task("script", values, client_of(asked), tab, True, 0, options)
 
 
@@ -126,8 +126,7 @@ def script_values(name: str, arguments: list[Any], request: GenerationRequest, t
     found = next((title for title in titles(tab) if title.casefold() == name.strip().casefold()), None)
     if found is None:
         raise HTTPException(422, f"Script '{name}' not found")
-    if SCRIPTS[found].local and not here:
-        raise InvalidRequest(f"{found} reads folders of the machine that the program runs on.", "Use it there.")
+    refuse_folders("script", {"script": found}, here)
     given = from_positions(found, arguments, tab)
     return {"script": found, "arguments": given, "request": dataclasses.asdict(request)}
 

@@ -9,11 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webui.errors import EmulsionError, InvalidRequest
-from webui.identity import Level, may
 from webui.ui.actions import error_parts
 
 PREFIX = "/ui"
-HERE = ("127.0.0.1", "::1", "localhost")
 PRIVATE = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -30,15 +28,6 @@ def answered(handle: Answer) -> Answer:
             return Response(body, error.status, media_type="application/json")
 
     return answer
-
-
-def sits_here(request: Request) -> bool:
-    """Whether who asks is an administrator before this very machine: neither behind a proxy or tunnel nor under
-    another name. Only they name folders of it."""
-    forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip"))
-    client = request.client.host if request.client else ""
-    here = not forwarded and client in HERE and request.url.hostname in HERE
-    return here and may(request.scope, Level.ADMINISTER)
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from webui.ui.answers import PREFIX, answered, sits_here
+from webui.identity import sits_here
+from webui.ui.answers import PREFIX, answered
 from webui.workers.service import JobService
 
 NO_UPSCALER = "None"
@@ -22,7 +23,7 @@ def extras_routes(service: JobService) -> list[Route]:
 
 async def _choices(service: JobService, request: Request) -> Response:
     choices = await asyncio.to_thread(_names, service)
-    return JSONResponse({**choices, "folders": sits_here(request)}, headers={"Cache-Control": "no-store"})
+    return JSONResponse({**choices, "folders": sits_here(request.scope)}, headers={"Cache-Control": "no-store"})
 
 
 def _names(service: JobService) -> dict[str, list[str]]:

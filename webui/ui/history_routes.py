@@ -23,8 +23,9 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from webui.errors import InvalidRequest, NotFound
+from webui.identity import sits_here
 from webui.library.history import PAGE, Filter, History
-from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, sits_here
+from webui.ui.answers import PREFIX, PRIVATE, answered, read_body
 from webui.ui.reading import read_json
 from webui.workers.service import JobService
 
@@ -142,7 +143,7 @@ async def _restore(service: JobService, request: Request) -> Response:
 
 async def _open_folder(service: JobService, request: Request) -> Response:
     """Show a picture's folder in the file manager: only for somebody who sits before this very machine."""
-    if not sits_here(request):
+    if not sits_here(request.scope):
         raise InvalidRequest("Folders open on the machine of the program.", "", "Use its own browser, or download.")
     path = await asyncio.to_thread(_history(service).path, request.path_params["picture_id"])
     await asyncio.to_thread(_show_folder, path.parent)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import mimetypes
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,17 @@ from starlette.routing import Route
 
 from webui.engine.embeddings import vector_counts
 from webui.errors import InvalidRequest, NotFound
-from webui.extend import SCRIPTS
-from webui.identity import check_owner, client_of
+from webui.identity import check_owner, client_of, sits_here
 from webui.text.chunks import count_tokens
 from webui.text.tokenizers import clip_tokenizer
-from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, sits_here
+from webui.ui.answers import PREFIX, PRIVATE, answered, read_body
 from webui.ui.extras_routes import extras_routes
 from webui.ui.history_routes import history_routes
 from webui.ui.library_routes import library_routes
 from webui.ui.reading import read_json
-from webui.ui.scripting import refuse_elsewhere
 from webui.workers.queue import FIRST
 from webui.workers.service import JobService
-from webui.workers.tasks import TASKS
+from webui.workers.tasks import refuse_folders
 from webui.workers.views import JobView
 
 PICTURE_BYTES = 64 << 20  # of a picture whose settings are read
@@ -149,24 +146,11 @@ async def _settings(request: Request) -> Response:
 async def _task(service: JobService, request: Request) -> Response:
     """Queue a job of another kind; the body holds its values as JSON. Pictures in them are names of uploads."""
     values = read_json(await read_body(request, TEXT_BYTES))
-    _refuse_folders(request.path_params["name"], values, request)
+    refuse_folders(request.path_params["name"], values, sits_here(request.scope))
     client = client_of(request.scope)
-    submit = functools.partial(service.submit_task, priority=FIRST if sits_here(request) else 0)
+    submit = functools.partial(service.submit_task, priority=FIRST if sits_here(request.scope) else 0)
     job_id = await asyncio.to_thread(submit, request.path_params["name"], values, client)
     return JSONResponse({"job": job_id})
-
-
-def _refuse_folders(task: str, values: Mapping[str, Any], request: Request) -> None:
-    """Raise InvalidRequest where somebody at another machine names folders of this one."""
-    if task == "script" and values.get("script") in SCRIPTS.names():
-        refuse_elsewhere(values["script"], sits_here(request))
-    folders = [name for name in TASKS.find(task).facts.get("local", ()) if values.get(name)]
-    if folders and not sits_here(request):
-        raise InvalidRequest(
-            f"{' and '.join(folders)} name folders of the machine that the program runs on.",
-            "Only an administrator's browser on that machine may do so.",
-            "Choose files instead.",
-        )
 
 
 async def _upload(service: JobService, request: Request) -> Response:

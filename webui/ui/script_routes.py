@@ -13,14 +13,16 @@ from starlette.routing import Route
 
 from webui.errors import EmulsionError
 from webui.extend import SCRIPTS, Option
+from webui.identity import sits_here
 from webui.scripts.axes import AXES, Axis
 from webui.settings import SETTINGS, SettingsStore
 from webui.ui.actions import error_parts
-from webui.ui.answers import PREFIX, answered, read_body, sits_here
+from webui.ui.answers import PREFIX, answered, read_body
 from webui.ui.choices import menus
 from webui.ui.reading import read_json
-from webui.ui.scripting import counted, refuse_elsewhere
+from webui.ui.scripting import counted
 from webui.workers.service import JobService
+from webui.workers.tasks import refuse_folders
 
 TEXT_BYTES = 4 << 20  # of arguments: a list of prompts may be long
 ABOUT_PICTURES = ("prompts", "sampling", "img2img")  # sections of settings that an axis may change
@@ -79,7 +81,7 @@ async def _cost(service: JobService, store: SettingsStore, request: Request) -> 
     values = read_json(await read_body(request, TEXT_BYTES))
     name, limit = request.path_params["name"], store.settings["script_limit"]
     try:
-        refuse_elsewhere(name, sits_here(request))
+        refuse_folders("script", {"script": name}, sits_here(request.scope))
         return JSONResponse(await asyncio.to_thread(counted, service, name, values, limit))
     except EmulsionError as error:  # an answer too: values are half typed most of the time
         return JSONResponse({"error": error_parts(error)})

@@ -16,6 +16,7 @@ from webui.ui.fields import NAMES, PICTURE_MODES, check_kinds, default_values, r
 from webui.ui.reading import read_json
 from webui.workers.queue import FIRST
 from webui.workers.service import JobService
+from webui.workers.tasks import refuse_folders
 
 RECENT = 20  # jobs from which the speed is guessed
 
@@ -30,19 +31,10 @@ def submit_script(service: JobService, values: Sequence[Any], client: str, scrip
     entry, mode = SCRIPTS.find(str(wanted.get("script"))), filled["mode"]
     if tab_of(mode) not in entry.value.tabs:
         raise InvalidRequest(f"{entry.name} does not work in this tab.", f"It is for {', '.join(entry.value.tabs)}.")
-    refuse_elsewhere(entry.name, here)
+    refuse_folders("script", wanted, here)
     request = page_request(filled) if entry.value.own_pictures else request_from_values(values)
     plain = {"script": entry.name, "arguments": wanted.get("arguments", {}), "request": dataclasses.asdict(request)}
     return service.submit_task("script", plain, client=client, tab=mode, priority=FIRST if here else 0)
-
-
-def refuse_elsewhere(name: str, here: bool) -> None:
-    """Raise InvalidRequest where somebody at another machine wants a script that reads folders of this one."""
-    if SCRIPTS[name].local and not here:
-        raise InvalidRequest(
-            f"{SCRIPTS.find(name).name} reads folders of the machine that the program runs on.",
-            "Only an administrator's browser on that machine may use it.",
-        )
 
 
 def counted(service: JobService, name: str, values: Mapping[str, Any], limit: int) -> dict[str, Any]:

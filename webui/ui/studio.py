@@ -14,9 +14,8 @@ import gradio as gr
 from gradio.components import Component
 
 from webui.errors import Forbidden
-from webui.identity import Level, client_of, may, refusal
+from webui.identity import Level, client_of, may, refusal, sits_here
 from webui.ui import actions
-from webui.ui.answers import sits_here
 from webui.ui.assets import asset
 from webui.ui.choices import Choices
 from webui.ui.components import icon_button, line, menu, number, slider
@@ -148,7 +147,7 @@ def wire_generate(studio: Studio, service: JobService) -> None:
         scope = request.request.scope if request.request is not None else {}
         if not may(scope, Level.USE):
             return actions.refused(Forbidden(f"Making pictures {refusal(scope, Level.USE)}"))
-        here = request.request is not None and sits_here(request.request)
+        here = request.request is not None and sits_here(request.request.scope)
         return actions.submit(service, values[:-1], client_of(scope), values[-1] or "", here)
 
     inputs = [*studio.inputs(), script]

@@ -13,14 +13,15 @@ from starlette.concurrency import run_in_threadpool
 from webui.api.context import Context
 from webui.api.native import events, views
 from webui.api.native.models import Accepted, JobDetails, JobFacts, JobFields, Uploaded, Wish
-from webui.api.native.requests import check_task, job_settings, read_request
+from webui.api.native.requests import job_settings, read_request
 from webui.api.picture_info import picture_bytes
 from webui.api.pictures import media_type, preview_type
 from webui.api.traffic import note
 from webui.errors import NotFound, QueueFull
-from webui.identity import check_owner, client_of, owner_of
+from webui.identity import check_owner, client_of, owner_of, sits_here
 from webui.imaging.files import open_picture
 from webui.workers.service import JobService
+from webui.workers.tasks import refuse_folders
 from webui.workers.views import JobView
 
 MOST_JOBS = 1000  # in one list
@@ -59,7 +60,7 @@ def make_router(context: Context) -> APIRouter:
         name: str, values: Annotated[dict[str, Any], Body()], request: Request, response: Response
     ) -> Accepted:
         """Do something else: extras (enlarge), caption, script, merge, unload."""
-        check_task(name, values, request)
+        refuse_folders(name, values, sits_here(request.scope))
         return accepted(service.submit_task(name, values, client_of(request.scope)), request, response)
 
     @router.get("/jobs")

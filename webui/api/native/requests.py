@@ -10,17 +10,14 @@ from typing import Any
 from fastapi import Request
 
 from webui.api.context import Context
-from webui.api.downloads import sits_here
 from webui.api.pictures import picture_field
 from webui.engine.recommended import facts_of, fitting, recommended
-from webui.errors import InvalidRequest, SettingsError
+from webui.errors import SettingsError
 from webui.identity import Level, may
 from webui.imaging.files import load_picture
 from webui.request import GenerationRequest, Pass, from_dict
-from webui.scripts import SCRIPTS
 from webui.settings import SERVER_SECTIONS, Settings, find_setting
 from webui.workers.blobs import NAME
-from webui.workers.tasks import TASKS
 
 NATIVE = 512  # where a checkpoint does not say
 
@@ -88,17 +85,3 @@ def job_settings(changes: Mapping[str, Any], context: Context, request: Request)
         if is_kept and (setting.by_hand or not may(request.scope, Level.ADMINISTER)):
             raise SettingsError(f"{name} cannot be changed for one job.", "", "Leave it out.")
     return settings, {find_setting(name).name: settings[name] for name in changes}
-
-
-def check_task(name: str, values: Mapping[str, Any], request: Request) -> None:
-    """Raise InvalidRequest for an unknown task, and for folders of the server that somebody elsewhere names."""
-    named = [field for field in TASKS.find(name).facts.get("local", ()) if values.get(field)]
-    script = values.get("script")
-    if name == "script" and isinstance(script, str) and script in SCRIPTS and SCRIPTS[script].local:
-        named.append(f"the script {script}")
-    if named and not (sits_here(request) and may(request.scope, Level.ADMINISTER)):
-        raise InvalidRequest(
-            f"{' and '.join(named)}: folders of the machine that the program runs on.",
-            "Only an administrator at that machine may name them.",
-            "Send the pictures instead.",
-        )

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from webui.errors import InvalidRequest
+from webui.extend import SCRIPTS
 from webui.registry import Registry
 
 if TYPE_CHECKING:
@@ -56,6 +58,20 @@ class Task(Protocol):
 
     def run(self, values: Mapping[str, Any], job: TaskJob) -> None:
         """The work."""
+
+
+def refuse_folders(name: str, values: Mapping[str, Any], here: bool) -> None:
+    """Raise InvalidRequest for an unknown task, and where somebody not `here` names folders of the server."""
+    named = [field for field in TASKS.find(name).facts.get("local", ()) if values.get(field)]
+    script = values.get("script")
+    if name == "script" and isinstance(script, str) and script in SCRIPTS and SCRIPTS[script].local:
+        named.append(SCRIPTS.find(script).name)
+    if named and not here:
+        raise InvalidRequest(
+            f"{' and '.join(named)}: folders of the machine that the program runs on.",
+            "Only an administrator at that machine may name them.",
+            "Send the pictures instead.",
+        )
 
 
 def task(name: str) -> Task:
