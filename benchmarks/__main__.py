@@ -17,9 +17,9 @@ import torch
 import benchmarks.adapters
 import benchmarks.engine
 import benchmarks.history
-import benchmarks.http
 import benchmarks.library
 import benchmarks.network
+import benchmarks.over_http
 import benchmarks.pictures
 import benchmarks.sampling
 import benchmarks.soak

@@ -56,5 +56,6 @@ async def _beside(web: Web, call: Call, side: int) -> float:
     began = time.perf_counter()
     await call(web, Wanted("a picture", 1, side=side))
     seconds = time.perf_counter() - began
+    # The job's own seconds are those that the queue has written down.
     (job,) = good(await web.ask("GET", "/api/v1/jobs?limit=1")).json()
     return seconds - (job["finished"] - job["started"])
