@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from webui.errors import EmulsionError, NotFound
@@ -195,7 +196,7 @@ class History:
     def path(self, picture_id: str) -> Path:
         """Where a picture lies. Raises NotFound, also when it is not there any more."""
         path = Path(self.picture(picture_id)["path"])
-        if not path.is_file():
+        if path.is_symlink() or not path.is_file():  # a link could have taken its place
             self.forget([picture_id])
             raise NotFound(f"{path.name} is not there any more.", "", "It was moved or deleted by another program.")
         return path
@@ -324,7 +325,7 @@ def _folder(path: Path, folders: Sequence[Path]) -> str:
 
 
 def _walk(folders: Sequence[Path]) -> Iterator[tuple[Path, int, int]]:
-    """Pictures below the folders with size and time of change, hidden ones left out."""
+    """Pictures below the folders with size and time of change, hidden ones and links left out."""
     for folder in folders:
         for place, below, names in os.walk(folder):
             below[:] = sorted(name for name in below if not name.startswith("."))
@@ -333,7 +334,9 @@ def _walk(folders: Sequence[Path]) -> Iterator[tuple[Path, int, int]]:
                     continue
                 path = Path(place, name)
                 try:
-                    stat = path.stat()
+                    stat = path.lstat()
                 except OSError:
                     continue  # it vanished while we looked
+                if not S_ISREG(stat.st_mode):
+                    continue
                 yield path, stat.st_size, stat.st_mtime_ns
