@@ -200,7 +200,7 @@ def test_real_scripts_settings_and_infotexts_with_junk_in_them_do_no_harm(ask):
         *(fields(options).map(lambda changed: {"override_settings": changed}),),
     )
 
-    @cases(8 * CASES)
+    @cases(4 * CASES)
     @given(body=body, from_image=st.booleans())
     def send(body: dict[str, Any], from_image: bool) -> None:
         if from_image:
@@ -229,7 +229,7 @@ def test_routes_of_the_page_answer_whatever_they_are_sent(ask, job):
     )
     bodies = st.one_of(fields(list(NAMES)).map(as_json), junk().map(as_json), st.binary(max_size=60))
 
-    @cases(40 * CASES)
+    @cases(20 * CASES)
     @given(
         route=st.sampled_from(routes), body=bodies, question=questions, filling=st.tuples(parts, parts, parts),
         kind=st.sampled_from(["application/json", "image/png", "multipart/form-data; boundary=x", ""]),
@@ -251,7 +251,7 @@ def test_a_good_body_with_one_part_spoiled_does_no_harm(ask, job, method, path):
     good = GOOD[method, path]
     assert ask(method, path, as_json(good)).status_code in (200, 202, 404), "this body is not good"
 
-    @cases(2 * CASES)
+    @cases(CASES)
     @given(body=spoiled(good))
     def send(body: Any) -> None:
         ask(method, path, as_json(body))
@@ -263,7 +263,7 @@ def test_settings_with_junk_in_them_do_no_harm(ask):
     """Last, as some of it is taken: a limit of one job is a fine setting. Afterwards all is put back and works."""
     settings = {one["name"]: one for one in ask("GET", "/ui/options").json()["settings"] if not one["locked"]}
 
-    @cases(8 * CASES)
+    @cases(4 * CASES)
     @given(changes=fields([*settings, "no such"], 2), ours=st.booleans())
     def send(changes: dict[str, Any], ours: bool) -> None:
         if ours:
