@@ -57,7 +57,7 @@ def limit(town, **limits: int) -> None:
 def rush(town):
     """What the pictures of each client say, and the jobs of all of them."""
     limit(town, **MANY)
-    made = asyncio.run(come(town.address, town.people, town.keeper, town.workers))
+    made = asyncio.run(asyncio.wait_for(come(town.address, town.people, town.keeper, town.workers), 240))
     return made, [job for job in ran(town.data) if job.client != "keeper"]
 
 
@@ -82,7 +82,7 @@ def test_nobody_waits_for_more_than_two_fair_shares_however_much_others_have_sen
 
 def test_a_full_queue_answers_429_and_when_to_come_again_and_serves_those_who_are_in(town):
     limit(town, **MANY | {"queue_limit": PLACES})
-    answers, refused_page = asyncio.run(_overfill(town))
+    answers, refused_page = asyncio.run(asyncio.wait_for(_overfill(town), 60))
     late = [answer for answer in answers if answer.status_code == 429]
     assert Counter(answer.is_success for answer in answers) == {True: PLACES, False: 60 - PLACES}
     assert len(late) == 60 - PLACES
@@ -125,7 +125,7 @@ def test_a_job_of_a_client_that_has_gone_is_made_and_its_picture_is_in_the_galle
     person = town.people[0]
     for number, kind in enumerate(("native", "page")):
         prompt = f"left alone {kind}"
-        job = asyncio.run(_leave(town, kind, Wanted(prompt, 777_000 + number, 20, save=True)))
+        job = asyncio.run(asyncio.wait_for(_leave(town, kind, Wanted(prompt, 777_000 + number, 20, save=True)), 60))
         with httpx.Client(base_url=town.address, headers={"authorization": f"Bearer {person.token}"}) as again:
             picture = asyncio.run(_fetch_later(town, kind, job))
             assert whose(picture) == (prompt, 777_000 + number)

@@ -138,7 +138,7 @@ class Ended:
 
 def end_under_load(running: Started, number: int, has_page: bool, how: int = signal.SIGTERM) -> Ended:
     """Load a server with a running job, waiting ones, calls and streams; then send a signal and wait."""
-    return asyncio.run(_end_under_load(running, number, has_page, how))
+    return asyncio.run(asyncio.wait_for(_end_under_load(running, number, has_page, how), 90))
 
 
 async def _end_under_load(running: Started, number: int, has_page: bool, how: int) -> Ended:
