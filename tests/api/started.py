@@ -106,7 +106,8 @@ def server(folder: Path, options: str = "nowebui=True", hook: str = HOOK, engine
         if process.poll() is None:
             process.kill()
         process.wait()
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def complaints(folder: Path) -> str:
@@ -114,7 +115,7 @@ def complaints(folder: Path) -> str:
     return (folder / "errors.txt").read_text()
 
 
-def until(happened: Callable[[], Found], timeout: float = 8.0) -> Found:
+def until(happened: Callable[[], Found | None], timeout: float = 8.0) -> Found:
     """Wait until something has happened; what it returned."""
     end = time.monotonic() + timeout
     while not (found := happened()):

@@ -84,7 +84,8 @@ class FakeEngine:
     """Obeys the protocol of `webui.workers.worker.Engine`."""
 
     def __init__(self, settings: Mapping[str, Any]):
-        self.settings, self.checkpoint = dict(settings), "first.safetensors"
+        self.settings = dict(settings)
+        self.checkpoint: str | None = "first.safetensors"
         self.step_seconds = settings.get("step_seconds", STEP_SECONDS)
 
     def names(self) -> Mapping[str, Any]:
@@ -106,7 +107,7 @@ class FakeEngine:
         if checkpoint == "broken.safetensors":
             raise InvalidRequest("broken.safetensors is damaged.")
         time.sleep(0.1)
-        self.checkpoint: str | None = checkpoint or "first.safetensors"
+        self.checkpoint = checkpoint or "first.safetensors"
 
     def change(self, settings: Mapping[str, Any]) -> None:
         """Take other settings."""
