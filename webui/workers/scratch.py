@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 KEEP_SECONDS = 6 * 3600.0
-KEEP_JOBS = 200
+KEEP_JOBS = 1000  # a client that waits for its turn among many still finds its picture
 
 
 class Scratch:
