@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -66,7 +67,14 @@ def test_an_example_makes_a_picture(address, tmp_path, section, language):
         pytest.skip("there is no Node with EventSource here")
     shutil.copy(ROOT / "webui" / "client.py", tmp_path / "client.py")
     code = examples()[section, language].replace("http://127.0.0.1:7860", address)
-    done = subprocess.run([*COMMANDS[language], code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*COMMANDS[language], code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "apple.png").size == SIZES[section, language]
     assert "a red apple" in done.stdout or (language == "sh" and section != "Emulsion's own routes")

@@ -49,7 +49,7 @@ def test_a_route_is_found_by_its_words_shown_with_its_fields_and_tried(visit: An
     page.wait_for_function("document.querySelector('pre[role=status]').textContent.includes('\"device\": \"fake\"')")
     page.fill("#search", "/api/v1/jobs make")
     page.click(f"{SHOWN} summary")
-    assert page.locator(f"{SHOWN} code", has_text="request.passes[].sampler").count() >= 1
+    page.locator(f"{SHOWN} code", has_text="request.passes[].sampler").first.wait_for(state="attached")
     page.fill("#search", "no such words at all")
     assert page.locator(SHOWN).count() == 0 and page.inner_text("#count")
 

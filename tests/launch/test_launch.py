@@ -43,11 +43,10 @@ PROVED = ("numpy", "safetensors", "PIL", "cv2", "gradio", "transformers")
 def program(tmp_path: Path) -> Path:
     """The launcher and the command line in a folder of which the path has a space and Chinese characters."""
     folder = tmp_path / "my programs" / "乳剂"
-    (folder / "webui").mkdir(parents=True)
+    folder.mkdir(parents=True)
     for name in ("launch.py", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, folder)
-    for file in (ROOT / "webui").glob("*.py"):
-        shutil.copy(file, folder / "webui")
+    shutil.copytree(ROOT / "webui", folder / "webui", ignore=shutil.ignore_patterns("__pycache__", "assets", "data"))
     names = ("torch==2.13.0", *(f"{name}==1.0" for name in PROVED))
     (folder / "requirements.txt").write_text("\n".join(names))
     return folder

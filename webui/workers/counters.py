@@ -94,7 +94,8 @@ class JobCounters:
             except NotFound:
                 self._seen.pop(job_id, None)
             except Exception:
-                log.exception("a job could not be counted")
+                if not self._service.draining:  # else the queue may be closed by now
+                    log.exception("a job could not be counted")
 
     def _look(self, job_id: str) -> None:
         now, view = time.monotonic(), self._service.job(job_id)
