@@ -59,8 +59,13 @@ def test_why_a_download_failed_is_told_and_it_can_be_tried_again(page: Any, file
     failed = page.locator("#em-download-list .em-failed", has_text="missing.safetensors")
     failed.wait_for()
     assert "404" in failed.inner_text()
+    before = failed.get_attribute("data-download")
     failed.locator("button").first.click()
-    failed.wait_for()
+    page.wait_for_function(  # the new try has failed too, and the old one is off the list
+        "before => { const found = [...document.querySelectorAll('#em-download-list .em-failed')]; "
+        "return found.length === 1 && found[0].dataset.download !== before; }",
+        arg=before,
+    )
     failed.locator(".em-close").click()
     failed.wait_for(state="detached")
 

@@ -92,7 +92,7 @@
     if (whole) bar.value = done / whole;
     const item = make(
       "li",
-      { className: `em-job em-${state}` },
+      { className: `em-job em-${state}`, data: { download: id } },
       make(
         "div",
         { className: "em-job-words" },
