@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from webui.errors import EmulsionError, InvalidRequest
 from webui.ui.actions import error_parts
@@ -15,6 +18,7 @@ PREFIX = "/ui"
 PRIVATE = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
 
 Answer = Callable[[Request], Awaitable[Response]]
+Owner = TypeVar("Owner")
 
 
 def answered(handle: Answer) -> Answer:
@@ -28,6 +32,11 @@ def answered(handle: Answer) -> Answer:
             return Response(body, error.status, media_type="application/json")
 
     return answer
+
+
+def routes_of(owner: Owner, *table: tuple[str, str, Callable[[Owner, Request], Awaitable[Response]]]) -> list[Route]:
+    """Routes from (method, path, handler), each handler called with `owner` and the request, and `answered`."""
+    return [Route(path, answered(functools.partial(handle, owner)), methods=[method]) for method, path, handle in table]
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from webui.identity import sits_here
-from webui.ui.answers import PREFIX, answered
+from webui.ui.answers import PREFIX, routes_of
 from webui.workers.service import JobService
 
 NO_UPSCALER = "None"
@@ -18,7 +17,7 @@ NO_UPSCALER = "None"
 
 def extras_routes(service: JobService) -> list[Route]:
     """GET /ui/extras."""
-    return [Route(f"{PREFIX}/extras", answered(functools.partial(_choices, service)), methods=["GET"])]
+    return routes_of(service, ("GET", f"{PREFIX}/extras", _choices))
 
 
 async def _choices(service: JobService, request: Request) -> Response:

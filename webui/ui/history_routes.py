@@ -6,14 +6,12 @@ Pictures go by ids of the index; no address holds a path. As for all routes of t
 from __future__ import annotations
 
 import asyncio
-import functools
 import mimetypes
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from starlette.routing import Route
 from webui.errors import InvalidRequest, NotFound
 from webui.identity import sits_here
 from webui.library.history import PAGE, Filter, History
-from webui.ui.answers import PREFIX, PRIVATE, answered, read_body
+from webui.ui.answers import PREFIX, PRIVATE, read_body, routes_of
 from webui.ui.reading import read_json
 from webui.workers.service import JobService
 
@@ -40,7 +38,8 @@ def history_routes(service: JobService) -> list[Route]:
     """The routes below /ui/history; docs/architecture.md lists them."""
     root = f"{PREFIX}/history"
     one = f"{root}/{{picture_id}}"
-    routes: list[tuple[str, str, Callable[[JobService, Request], Any]]] = [
+    return routes_of(
+        service,
         ("GET", root, _page),
         ("GET", f"{root}/count", _count),
         ("GET", f"{root}/choices", _choices),
@@ -53,10 +52,7 @@ def history_routes(service: JobService) -> list[Route]:
         ("GET", f"{one}/file", _file),
         ("GET", f"{one}/thumbnail", _thumbnail),
         ("POST", f"{one}/folder", _open_folder),
-    ]
-    return [
-        Route(path, answered(functools.partial(handle, service)), methods=[method]) for method, path, handle in routes
-    ]
+    )
 
 
 async def _page(service: JobService, request: Request) -> Response:

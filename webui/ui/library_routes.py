@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from starlette.routing import Route
 from webui.engine.catalogue import Catalogue
 from webui.errors import EmulsionError, InvalidRequest, NotFound
 from webui.library.index import Library
-from webui.ui.answers import PREFIX, PRIVATE, Answer, answered, read_body
+from webui.ui.answers import PREFIX, PRIVATE, read_body, routes_of
 from webui.ui.language import text
 from webui.ui.reading import read_json
 from webui.workers.service import JobService
@@ -42,7 +40,8 @@ def library_routes(service: JobService) -> list[Route]:
     """The routes below /ui/library; docs/architecture.md lists them."""
     root = f"{PREFIX}/library"
     one = f"{root}/{{kind}}/{{file_id}}"
-    routes: list[tuple[str, str, Callable[[JobService, Request], Any]]] = [
+    return routes_of(
+        service,
         ("GET", f"{root}/status", _status),
         ("POST", f"{root}/refresh", _refresh),
         ("POST", f"{root}/stop", _stop),
@@ -55,12 +54,7 @@ def library_routes(service: JobService) -> list[Route]:
         ("DELETE", one, _delete),
         ("GET", f"{one}/preview", _preview),
         ("PUT", f"{one}/preview", _set_preview),
-    ]
-    return [Route(path, _bound(handle, service), methods=[method]) for method, path, handle in routes]
-
-
-def _bound(handle: Callable[[JobService, Request], Any], service: JobService) -> Answer:
-    return answered(functools.partial(handle, service))
+    )
 
 
 async def _status(service: JobService, request: Request) -> Response:

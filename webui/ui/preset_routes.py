@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Callable
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,7 +10,7 @@ from starlette.routing import Route
 
 from webui.errors import InvalidRequest
 from webui.settings import SettingsStore
-from webui.ui.answers import PREFIX, answered, read_body
+from webui.ui.answers import PREFIX, read_body, routes_of
 from webui.ui.presets import Presets
 from webui.ui.reading import read_json
 
@@ -25,15 +22,13 @@ def preset_routes(store: SettingsStore) -> list[Route]:
     """The routes below /ui/presets."""
     presets = Presets(store.settings.paths.data)
     root = f"{PREFIX}/presets"
-    routes: list[tuple[str, str, Callable[[Presets, Request], Any]]] = [
+    return routes_of(
+        presets,
         ("GET", root, _all),
         ("PUT", root, _put),
         ("DELETE", root, _delete),
         ("PUT", f"{root}/start", _start),
-    ]
-    return [
-        Route(path, answered(functools.partial(handle, presets)), methods=[method]) for method, path, handle in routes
-    ]
+    )
 
 
 async def _all(presets: Presets, request: Request) -> Response:

@@ -22,7 +22,7 @@ from webui.errors import InvalidRequest, NotFound
 from webui.identity import check_owner, client_of, sits_here
 from webui.text.chunks import count_tokens
 from webui.text.tokenizers import clip_tokenizer
-from webui.ui.answers import PREFIX, PRIVATE, answered, read_body
+from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, routes_of
 from webui.ui.extras_routes import extras_routes
 from webui.ui.history_routes import history_routes
 from webui.ui.library_routes import library_routes
@@ -42,15 +42,19 @@ WISHES = ("interrupt", "skip", "stop_after")
 def page_routes(service: JobService) -> list[Route]:
     """The routes to put in front of the mounted page."""
     job = f"{PREFIX}/jobs/{{job_id}}"
+    own = routes_of(
+        service,
+        ("GET", job, _job),
+        ("GET", f"{job}/preview", _preview),
+        ("GET", f"{job}/pictures/{{index:int}}", _picture),
+        ("POST", f"{job}/{{wish}}", _wish),
+        ("POST", f"{PREFIX}/tasks/{{name}}", _task),
+        ("POST", f"{PREFIX}/uploads", _upload),
+        ("GET", f"{PREFIX}/uploads/{{name}}", _uploaded),
+        ("POST", f"{PREFIX}/tokens", _tokens),
+    )
     return [
-        Route(job, answered(functools.partial(_job, service)), methods=["GET"]),
-        Route(f"{job}/preview", answered(functools.partial(_preview, service)), methods=["GET"]),
-        Route(f"{job}/pictures/{{index:int}}", answered(functools.partial(_picture, service)), methods=["GET"]),
-        Route(f"{job}/{{wish}}", answered(functools.partial(_wish, service)), methods=["POST"]),
-        Route(f"{PREFIX}/tasks/{{name}}", answered(functools.partial(_task, service)), methods=["POST"]),
-        Route(f"{PREFIX}/uploads", answered(functools.partial(_upload, service)), methods=["POST"]),
-        Route(f"{PREFIX}/uploads/{{name}}", answered(functools.partial(_uploaded, service)), methods=["GET"]),
-        Route(f"{PREFIX}/tokens", answered(functools.partial(_tokens, service)), methods=["POST"]),
+        *own,
         Route(f"{PREFIX}/settings", answered(_settings), methods=["POST"]),
         *extras_routes(service),
         *library_routes(service),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +14,7 @@ from webui.errors import EmulsionError, InvalidRequest
 from webui.settings import SettingsStore
 from webui.text.style_files import StyleFiles
 from webui.text.styles import Style, apply_styles
-from webui.ui.answers import PREFIX, answered, read_body
+from webui.ui.answers import PREFIX, read_body, routes_of
 from webui.ui.reading import read_json
 
 BODY_BYTES = 4 << 20
@@ -28,16 +26,14 @@ def style_routes(store: SettingsStore) -> list[Route]:
     """The routes below /ui/styles."""
     files = StyleFiles(store.settings.paths.data)
     root = f"{PREFIX}/styles"
-    routes: list[tuple[str, str, Callable[[StyleFiles, Request], Any]]] = [
+    return routes_of(
+        files,
         ("GET", root, _all),
         ("PUT", root, _put),
         ("DELETE", root, _delete),
         ("POST", f"{root}/import", _import),
         ("POST", f"{root}/apply", _apply),
-    ]
-    return [
-        Route(path, answered(functools.partial(handle, files)), methods=[method]) for method, path, handle in routes
-    ]
+    )
 
 
 async def _all(files: StyleFiles, request: Request) -> Response:
