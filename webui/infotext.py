@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,6 +69,15 @@ _AESTHETIC = (  # in the words and the order of A1111's extension
 )
 _DEFAULTS = {"request": GenerationRequest(), "pass": Pass(), "guidance": Guidance(), "options": SamplerOptions()}
 _ETA_DDIM = "Eta DDIM"  # A1111 keeps two etas; this is the key for the samplers that take the other one
+_MODULE = re.compile(r"(?:Hires )?Module \d+")
+_VAE_NAME = re.compile(r"vae|\bae\b", re.IGNORECASE)
+_OTHER_KEYS = {  # SD.Next's
+    "Hires scale": "Hires upscale",
+    "Hires size-1": "Hires resize-1",
+    "Hires size-2": "Hires resize-2",
+    "Hires strength": "Denoising strength",
+    "Hires CFG scale": "Hires CFG Scale",
+}
 _DDIM_LIKE = ("DDIM", "DDIM CFG++", "PLMS", "UniPC")
 
 
@@ -154,8 +164,14 @@ def infotext_to_request(
 
 
 def _modern(old: Mapping[str, str]) -> dict[str, str]:
-    """The fields with keys that older versions of A1111 wrote differently in their present form."""
-    fields = dict(old)
+    """The fields in A1111's present form, where its older versions, Forge and SD.Next write them otherwise."""
+    fields = {_OTHER_KEYS.get(key, key): value for key, value in old.items()}
+    modules = [key for key in fields if _MODULE.fullmatch(key)]
+    for key in modules:  # Forge chooses text encoders and the VAE in one menu
+        if fields[key] in ("Use same choices", "Built-in"):
+            del fields[key]
+        elif not key.startswith("Hires") and "VAE" not in fields and _VAE_NAME.search(fields[key]):
+            fields["VAE"] = fields.pop(key)
     if _ETA_DDIM in fields:
         fields["Eta"] = fields.pop(_ETA_DDIM)
     try:  # hires fix once named the size of its first pass

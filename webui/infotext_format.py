@@ -49,6 +49,11 @@ _LAST = ("Version", "User")
 
 _NO_KEY = re.compile(r"[^\w \-/]")
 _VALUE = re.compile(r'\s*("(?:\\.|[^\\"])++"|[^,]*)(?:,|$)')
+_NO_NEGATIVE = f"{_NEGATIVE} Steps:"
+_LINE_END = re.compile(r"\r\n?")
+_OPENING = re.compile(r" *(?=[{\[])")
+_NEXT = re.compile(r" *(?:,|$)")
+_JSON = json.JSONDecoder()  # of values that some programs write as they are, with commas in them
 _SIZE = re.compile(r"([0-9]{1,9})x([0-9]{1,9})")
 _SPECIAL = re.compile("[,:\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what a bare value must not hold
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -84,10 +89,7 @@ def write_infotext(prompt: str, negative_prompt: str, fields: Mapping[str, Any])
 
 def read_infotext(text: str) -> Infotext:
     """The parts of an infotext by any program of A1111's kind. Any text can be read; at worst all of it is prompt."""
-    *lines, last = text.rstrip().split("\n")
-    fields = _read_fields(last)
-    if fields is None:
-        lines, fields = [*lines, last], {}
+    lines, fields = _without_fields(_LINE_END.sub("\n", text).rstrip().split("\n"))
     prompt: list[str] = []
     negative: list[str] = []
     part = prompt
@@ -101,6 +103,21 @@ def read_infotext(text: str) -> Infotext:
         "\n".join(negative) if exact[1] is None else exact[1],
         fields,
     )
+
+
+def _without_fields(lines: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The lines of the prompts, and the fields: of the last line, or of one that begins with "Steps:" where others
+    stand below it, as templates of prompts did once."""
+    *above, last = lines
+    if last.startswith(_NO_NEGATIVE) and (fields := _read_fields(last[len(_NEGATIVE) :])) is not None:
+        return [*above, _NEGATIVE], fields  # some programs leave out the line break behind an empty negative prompt
+    if (fields := _read_fields(last)) is not None:
+        return above, fields
+    for place in range(len(lines) - 2, -1, -1):
+        if lines[place].startswith("Steps:") and (fields := _read_fields(lines[place])) is not None:
+            name, _, below = "\n".join(lines[place + 1 :]).partition(":")
+            return lines[:place], {**fields, infotext_key(name[:40]): below.strip()}
+    return lines, {}
 
 
 class _Json(str):
@@ -165,10 +182,24 @@ def _pairs(line: str) -> Iterator[tuple[str, str]]:
         if len(key) < 2:
             position = colon + 1
             continue
-        value = _VALUE.match(line, colon + 1)
-        assert value is not None  # the second alternative fits anything
-        yield key, value.group(1)
-        position = value.end()
+        value, position = _value(line, colon + 1)
+        yield key, value
+
+
+def _value(line: str, start: int) -> tuple[str, int]:
+    """The raw value that begins there, and where the next key may begin."""
+    opening = _OPENING.match(line, start)
+    if opening is not None:
+        try:
+            end = _JSON.raw_decode(line, opening.end())[1]
+        except (ValueError, RecursionError):
+            end = start
+        behind = _NEXT.match(line, end)
+        if end > start and behind is not None:
+            return line[opening.end() : end], behind.end()
+    found = _VALUE.match(line, start)
+    assert found is not None  # the second alternative fits anything
+    return found.group(1), found.end()
 
 
 def _unquoted(value: str) -> str:

@@ -12,6 +12,23 @@ FORGE = """a lighthouse
 Steps: 20, Sampler: Euler, Schedule type: Simple, CFG scale: 1, Distilled CFG Scale: 3.5, Seed: 7, Size: 896x1152, \
 Model hash: 4610115bb0, Model: flux1-dev, RNG: CPU, Version: f2.0.1v1.10.1-previous-650-g82eb7566"""
 
+FORGE_MODULES = """a lighthouse
+Steps: 20, Sampler: Euler, Schedule type: Simple, CFG scale: 1, Seed: 7, Size: 896x1152, Model: krea, \
+Module 1: clip_l, Module 2: ae, Hires Module 1: Use same choices, Version: neo-2.27"""
+
+CIVITAI = """a lighthouse
+Negative prompt: Steps: 22, Sampler: DPM++ 2M Karras, CFG scale: 3.8, Seed: 89, Size: 832x1216, Clip skip: 2, \
+Created Date: 2024-09-23T06:17:42.9952795Z, Civitai resources: [{"type":"checkpoint","modelVersionId":128078,\
+"modelName":"SD XL","modelVersionName":"v1.0 VAE fix"},{"type":"lora","weight":0.85,"modelVersionId":210432,\
+"modelName":"Double Exposure","modelVersionName":"v2"}], Civitai metadata: {}"""
+
+SDNEXT_HIRES = """a lighthouse
+Negative prompt: blurry
+Steps: 30, Size: 832x1216, Sampler: DPM++ 2M, Seed: 387, CFG scale: 6, Model: faetastic, App: SD.Next, \
+Version: cb0eb55, Operations: upscale; img2img, Refine: True, Hires force: False, Hires steps: 20, HiRes mode: 1, \
+Hires upscaler: ESRGAN 4x Remacri, Hires scale: 1.5, Hires size: 1248x1824, Hires strength: 0.3, \
+Hires CFG scale: 5, LoRA networks: "film, grain\""""
+
 SDNEXT = """a lighthouse
 Negative prompt: blurry
 Steps: 24, Size: 1024x768, Sampler: Euler a, Seed: 99, CFG scale: 5, App: SD.Next, Version: 1e84f55, \

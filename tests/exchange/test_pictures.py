@@ -55,6 +55,27 @@ def test_forge_shows_what_has_no_place_here():
     assert "Model hash" not in names(info)
 
 
+def test_a_vae_among_forges_modules_is_the_vae():
+    info = read_picture(png({"parameters": samples.FORGE_MODULES}))
+    assert info.program == "Forge" and request_of(info).vae == "ae" and names(info) == {"Module 1"}
+
+
+def test_civitais_generator_names_files_by_their_titles_which_are_listed():
+    info = read_picture(with_comment(samples.CIVITAI))
+    request = request_of(info)
+    assert key_values(request) == ("DPM++ 2M", "Karras", 22, 3.8, 89, (832, 1216))
+    assert (request.prompt, request.negative_prompt, request.checkpoint) == ("a lighthouse", "", None)
+    told = [(entry.name, entry.value) for entry in info.left_out]
+    assert told == [("checkpoint", "SD XL v1.0 VAE fix"), ("lora", "Double Exposure v2: 0.85")]
+
+
+def test_sdnext_with_hires_fix():
+    info = read_picture(png({"parameters": samples.SDNEXT_HIRES}))
+    second = request_of(info).passes[1]
+    assert (second.width, second.height, second.steps, second.denoising_strength) == (1248, 1824, 20, 0.3)
+    assert (second.guidance.scale, second.upscaler, info.left_out) == (5, "ESRGAN 4x Remacri", ())
+
+
 def test_sdnext():
     info = read_picture(png({"parameters": samples.SDNEXT}))
     assert info.program == "SD.Next" and not info.left_out

@@ -84,6 +84,34 @@ def test_a_text_of_another_program_is_taken_apart():
     }
 
 
+def test_values_that_are_json_are_read_whole():
+    hashes, resources = '{"vae": "63aeecb90f", "lora:film": "5a33"}', '[{"type":"lora","weight":0.8},{"type":"vae"}]'
+    read = read_infotext(f"a\n{LINE}, Hashes: {hashes}, Civitai resources: {resources}, Version: v1")
+    assert read.fields["Hashes"] == hashes and read.fields["Civitai resources"] == resources
+    assert set(read.fields) == {"Steps", "Sampler", "CFG scale", "Hashes", "Civitai resources", "Version"}
+
+
+def test_brackets_that_are_no_json_are_a_text_up_to_the_comma():
+    assert read_infotext(f"{LINE}, Own: [Forge] Flux, Other: [1, 2").fields["Own"] == "[Forge] Flux"
+    assert read_infotext(f"{LINE}, Other: [1, 2").fields["Other"] == "[1"
+
+
+def test_line_breaks_of_windows_are_line_breaks():
+    read = read_infotext(f"a cat,\r\nred\r\nNegative prompt: b\r\n{LINE}\r\n")
+    assert (read.prompt, read.negative_prompt, read.fields["Steps"]) == ("a cat,\nred", "b", "20")
+
+
+def test_fields_that_follow_an_empty_negative_prompt_on_its_line_are_fields():
+    read = read_infotext(f"a cat\nNegative prompt: {LINE}")
+    assert (read.prompt, read.negative_prompt, read.fields["Steps"]) == ("a cat", "", "20")
+
+
+def test_a_template_below_the_fields_is_a_field():
+    read = read_infotext(f"a red cat\nNegative prompt: b\n{LINE}\nTemplate: a {{red|blue}} cat\nNegative Template: b")
+    assert (read.prompt, read.negative_prompt, read.fields["Steps"]) == ("a red cat", "b", "20")
+    assert read.fields["Template"] == "a {red|blue} cat\nNegative Template: b"
+
+
 def test_a_last_line_with_fewer_than_three_fields_is_prompt():
     read = read_infotext("a cat\nnote: this, ratio 16: 9")
     assert (read.prompt, read.fields) == ("a cat\nnote: this, ratio 16: 9", {})

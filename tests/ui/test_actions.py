@@ -70,6 +70,17 @@ def test_a_pictures_settings_fill_the_fields(service: FakeService) -> None:
     assert {name: values[name] for name in wanted} == wanted
 
 
+@pytest.mark.parametrize(("name", "asked"), [("", "0123456789"), (", Model: old", "old [0123456789]")])
+def test_a_checkpoint_is_looked_for_by_its_hash_too(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch, name: str, asked: str
+) -> None:
+    found, portrait = [], service.catalogue.find("portrait.safetensors")
+    monkeypatch.setattr(service.catalogue, "find", lambda name: found.append(name) or portrait)
+    text = INFOTEXT.replace("Model hash: 0123456789, Model: portrait", f"Model hash: 0123456789{name}")
+    values = actions.read_settings(service, text, "en").values  # type: ignore[arg-type]
+    assert (values["checkpoint"], found[0]) == ("portrait.safetensors", asked)
+
+
 def test_what_a_picture_says_and_the_page_cannot_do_is_named(service: FakeService) -> None:
     report = json.loads(actions.read_settings(service, INFOTEXT, "en").report)  # type: ignore[arg-type]
     assert "Face restoration" in report["notes"][-1]

@@ -31,11 +31,16 @@ def parse_object(text: str | None) -> dict[str, Any] | None:
     """The object in a text, or None where there is none."""
     if not text or not text.lstrip().startswith("{"):
         return None
+    found = parse_value(text)
+    return found if isinstance(found, dict) else None
+
+
+def parse_value(text: str) -> Any:
+    """The value of a JSON text, or None where it is none."""
     try:
-        found = parse_json(text)
+        return parse_json(text)
     except DamagedFile:
         return None
-    return found if isinstance(found, dict) else None
 
 
 def as_text(value: Any) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from webui.exchange.documents import as_number
+from webui.exchange.documents import as_list, as_number, as_object, parse_value, shown
 from webui.exchange.names import file_stem, lora_directive, sampler_and_schedule, schedule_name
 from webui.exchange.programs import Found, Items
 from webui.exchange.reading import NO_PLACE, Reading, Untranslated
@@ -14,7 +14,7 @@ from webui.infotext import infotext_to_request, read_infotext
 from webui.request import GenerationRequest, replace
 
 _PLACES = ("UserComment", "parameters", "comment")  # as in A1111, EXIF counts before PNG texts
-_FORGE = re.compile(r"f[0-9]")
+_FORGE = re.compile(r"f[0-9]|neo")
 # Fields that say nothing more about how the picture came to be.
 _SILENT = {"Version", "User", "App", "Backend", "Parser", "Pipeline", "Operations", "Model hash", "VAE hash", "Created"}
 _SILENT |= {
@@ -26,7 +26,10 @@ _SILENT |= {
     "Raw prompt",
     "Raw negative prompt",
 }
-_SILENT |= {"Lora weights", "Scheduler", "Batch", "Index", "Size-1", "Size-2", "Created Date", "Civitai resources"}
+_SILENT |= {"Lora weights", "Scheduler", "Batch", "Index", "Size-1", "Size-2", "Created Date", "Civitai metadata"}
+_SILENT |= {"LoRA networks", "Refine", "Hires force", "HiRes mode", "Resize scale", "Sampler dynamic shift"}  # SD.Next
+_CIVITAI = "Civitai resources"  # JSON: titles on that site, no names of files
+_BY_TITLE = "Named by its title on Civitai, not by its file; choose the file here."
 _DEFAULTS = {"Mask mode": "Inpaint masked", "Hires upscale": "", "FP8 weight": "Disable"}
 
 
@@ -47,9 +50,20 @@ def read_infotext_of_any(text: str) -> Reading:
     left_out = [
         Untranslated(name, value, NO_PLACE)
         for name, value in rest.items()
-        if name not in _SILENT and _DEFAULTS.get(name) != value and value not in ("", "None")
+        if name not in (*_SILENT, _CIVITAI) and _DEFAULTS.get(name) != value and value not in ("", "None")
     ]
-    return Reading(request, tuple(left_out))
+    return Reading(request, (*left_out, *_named_by_title(rest.get(_CIVITAI, ""))))
+
+
+def _named_by_title(resources: str) -> Iterator[Untranslated]:
+    """What Civitai's own generator says of the files that it used."""
+    for one in map(as_object, as_list(parse_value(resources))):
+        title = " ".join(str(one[key]) for key in ("modelName", "modelVersionName") if one.get(key))
+        weight = as_number(one.get("weight"))
+        if title:
+            yield Untranslated(
+                shown(one.get("type", "")), shown(f"{title}: {weight:g}" if weight else title), _BY_TITLE
+            )
 
 
 def _program(fields: Mapping[str, str], items: Items) -> str:

@@ -23,7 +23,8 @@ from webui.upscalers.names import FILE_NAMES
 from webui.workers.queue import FIRST
 from webui.workers.service import JobService
 
-INFORMATIVE = ("Model hash", "VAE hash", "Version", "Lora hashes", "TI hashes", "Hashes")  # nothing to fill in
+INFORMATIVE = ("Model hash", "VAE hash", "Version", "Lora hashes", "TI hashes", "Hashes", "Created Date")
+INFORMATIVE += ("Civitai metadata",)  # nothing to fill in
 READ_AS_TEXT = ("Emulsion", "AUTOMATIC1111", "Forge")
 MOST_NAMES = 12  # of settings that a note lists
 # Infotexts are of one picture; these fields stay as they are.
@@ -115,10 +116,11 @@ def read_settings(service: JobService, infotext: str, language: str) -> Filled:
 
 
 def _with_hash(request: GenerationRequest, rest: Mapping[str, str]) -> GenerationRequest:
-    """The request with its checkpoint's hash in the name, so that a renamed file is found too."""
-    if request.checkpoint is None or "Model hash" not in rest:
+    """The request with its checkpoint's hash in the name, so that a renamed or unnamed file is found too."""
+    if "Model hash" not in rest:
         return request
-    return replace(request, checkpoint=f"{request.checkpoint} [{rest['Model hash']}]")
+    named = f"{request.checkpoint} [{rest['Model hash']}]" if request.checkpoint else rest["Model hash"]
+    return replace(request, checkpoint=named)
 
 
 def split_sampler(service: JobService, name: str) -> tuple[str, str]:
