@@ -211,14 +211,13 @@ def extras(options: argparse.Namespace, paths: Paths, device: str, precision: st
 
 def picture_files(files: Sequence[Path]) -> list[Path]:
     """The files that are named, and the pictures in the folders that are. Raises InvalidRequest where there is none."""
+    from webui.workers.tasks.extras import SUFFIXES, pictures_in
+
     found: list[Path] = []
     for file in files:
-        if file.is_dir():
-            found += (one for one in sorted(file.iterdir()) if one.suffix.lower() in PICTURE_SUFFIXES)
-        else:
-            found.append(file)
+        found += pictures_in(file) if file.is_dir() else [file]
     if not found:
-        raise InvalidRequest("There is no picture.", f"Files that end in {', '.join(PICTURE_SUFFIXES)} were wanted.")
+        raise InvalidRequest("There is no picture.", f"Files that end in {', '.join(SUFFIXES)} were wanted.")
     return found
 
 

@@ -31,6 +31,13 @@ def test_pictures_of_a_folder_are_enlarged_into_another(folder, capsys):
     assert Image.open(folder / "out" / "a.png").size == (72, 48)
 
 
+def test_of_a_folder_every_kind_of_picture_is_taken_and_no_hidden_one(folder, capsys):
+    (folder / "in" / "._a.png").write_bytes(b"what macOS leaves on other disks")
+    Image.new("L", (8, 8)).save(folder / "in" / "c.gif")
+    assert run(folder, folder / "in", "--upscaler", "lanczos", "--out", folder / "out") == 0
+    assert [path.rpartition("/")[2] for path in capsys.readouterr().out.split()] == ["a.png", "b.png", "c.png"]
+
+
 def test_without_out_they_go_to_the_outputs_and_json_tells_what_was_done(folder, capsys):
     size = ("--width", 20, "--height", 20)
     assert run(folder, folder / "in" / "a.png", "--upscaler", "Nearest", *size, "--json") == 0

@@ -11,6 +11,7 @@ from tests.upscalers.networks import network, paths_with
 from webui.errors import Cancelled, NotFound
 from webui.imaging.convert import to_tensor
 from webui.upscalers.enlarge import enlarge, enlarge_picture
+from webui.upscalers.loading import UpscalerModel
 
 
 @pytest.fixture
@@ -67,6 +68,27 @@ def test_progress_ends_at_the_total_over_all_uses_of_the_model(paths):
     note = lambda done, total: seen.append((done, total))  # noqa: E731
     enlarge(torch.rand(1, 3, 40, 40), "tiny-2x", (150, 150), paths=paths, tile=32, overlap=8, on_progress=note)
     assert seen[-1][0] == seen[-1][1] == len(seen) == 4 + 9
+
+
+def test_where_memory_runs_out_the_tiles_become_smaller(paths, monkeypatch):
+    picture, seen, largest = to_tensor(drawing((200, 170))), [], []
+    wanted = enlarge(picture, "tiny-2x", (400, 340), paths=paths)
+    run = UpscalerModel.__call__
+
+    def short(model, x):
+        if max(x.shape) > 70:
+            raise torch.OutOfMemoryError
+        largest.append(max(x.shape))
+        return run(model, x)
+
+    monkeypatch.setattr(UpscalerModel, "__call__", short)
+    note = lambda done, total: seen.append((done, total))  # noqa: E731
+    result = enlarge(picture, "tiny-2x", (400, 340), paths=paths, on_progress=note)
+    assert float((result - wanted).abs().max()) <= 2 / 255 + 1e-6
+    assert 50 < max(largest) <= 64 and seen[-1][0] == seen[-1][1] == len(seen)
+    monkeypatch.setattr(UpscalerModel, "__call__", lambda model, x: short(model, torch.empty(99)))
+    with pytest.raises(torch.OutOfMemoryError):
+        enlarge(picture, "tiny-2x", (400, 340), paths=paths)
 
 
 def test_it_stops_when_it_is_told_to(paths):

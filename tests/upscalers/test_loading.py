@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.upscalers.networks import network
-from webui.errors import FileError, UnknownModel, UnsafeFile
+from webui.errors import DamagedFile, FileError, UnknownModel, UnsafeFile
 from webui.upscalers.loading import import_spandrel, load_upscaler
 from webui.weights.save import save_safetensors
 
@@ -73,6 +73,13 @@ def test_a_file_whose_tensors_do_not_fit_together_is_refused_in_words(tmp_path):
     save_safetensors(tmp_path / "odd.safetensors", tensors)
     with pytest.raises(UnknownModel, match=r"odd\.safetensors is no upscaler.*size mismatch|RuntimeError"):
         load_upscaler(tmp_path / "odd.safetensors", "cpu")
+
+
+def test_weights_that_give_no_numbers_are_told_and_make_no_black_picture(tmp_path):
+    tensors = {name: torch.full_like(tensor, float("nan")) for name, tensor in network("Compact").state_dict().items()}
+    torch.save(tensors, tmp_path / "nan.pth")
+    with pytest.raises(DamagedFile, match="nan makes pictures of no numbers"):
+        load_upscaler(tmp_path / "nan.pth", "cpu")(torch.rand(1, 3, 8, 8))
 
 
 def test_a_pickle_that_wants_more_than_tensors_is_not_run(tmp_path):

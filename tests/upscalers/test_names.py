@@ -60,6 +60,8 @@ def test_a_wrong_name_is_told_with_the_closest_ones(tmp_path):
     paths = touched(paths_with(tmp_path), "ESRGAN/4x-UltraSharp.pth")
     with pytest.raises(NotFound, match=r"no upscaler named '4x_UltraShrap'\. Closest: 4x-UltraSharp\."):
         find_upscaler("4x_UltraShrap", paths)
+    with pytest.raises(NotFound, match=r"Known: None, Lanczos"):  # "Closest: None" would read as "none"
+        find_upscaler("nope", paths)
 
 
 def test_names_load_no_torch():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from tests.upscalers.networks import paths_with
 from webui.engine.extensions import ExtensionEntry, Extensions
@@ -112,8 +113,34 @@ def test_a_folder_goes_in_and_another_comes_out_under_the_same_names(job, tmp_pa
 
 
 def test_a_folder_without_pictures_is_told(job, tmp_path):
-    with pytest.raises(FileError, match="holds no pictures"):
+    with pytest.raises(FileError, match=r"There is no folder .*nowhere"):
         done(job, folder=str(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileError, match="holds no pictures"):
+        done(job, folder=str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "webp", "avif"])
+def test_the_meaning_of_colours_is_taken_along(job, format):
+    task, _ = job
+    task.session.settings = task.session.settings.changed({"picture_format": format})
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source = base64.b64encode(encode_picture(picture(), profile=profile)).decode()
+    coloured, grey = done(job, images=[source, grey_with(profile)], options=DOUBLE)
+    assert Image.open(coloured["path"]).info["icc_profile"] == profile
+    assert "icc_profile" not in Image.open(grey["path"]).info
+
+
+def grey_with(profile):
+    return base64.b64encode(encode_picture(picture().convert("L"), profile=profile)).decode()
+
+
+def test_of_an_animation_the_first_picture_is_taken_and_that_is_told(job):
+    file = io.BytesIO()
+    picture().save(file, "WEBP", save_all=True, append_images=[Image.new("RGB", (24, 16))], lossless=True)
+    (result,) = done(job, images=[base64.b64encode(file.getvalue()).decode()], names=["cat.webp"], options=DOUBLE)
+    assert Image.open(result["path"]).tobytes() == picture().resize((48, 32), Image.NEAREST).tobytes()
+    assert job[1]("note")[0]["text"] == "cat is animated: only its first picture is worked on."
 
 
 def test_a_single_picture_that_cannot_be_read_fails_the_job(job):

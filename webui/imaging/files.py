@@ -70,6 +70,14 @@ def load_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Im
         raise DamagedFile(f"{name} is damaged: {error}.", "A complete picture was wanted.") from None
 
 
+def is_animated(source: Path | bytes) -> bool:
+    """Whether a file holds several pictures, of which `load_picture` gives the first. Raises as `open_picture`."""
+    try:
+        return bool(getattr(open_picture(source), "is_animated", False))
+    except DAMAGE:
+        return False
+
+
 def _too_large(name: str, max_pixels: int) -> UnsafeFile:
     return UnsafeFile(f"{name} has too many pixels.", f"At most {max_pixels / 1e6:g} megapixels are read.")
 

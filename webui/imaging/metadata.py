@@ -46,14 +46,15 @@ def save_picture(
     quality: int = 90,
     lossless: bool = False,
     items: Mapping[str, str] | None = None,
+    profile: bytes = b"",
 ) -> Path:
     """Save a picture with its infotext: whole or not at all, and never over another file.
 
     `format` is "png", "jpg", "webp" or "avif"; without it the path's suffix decides. `quality` 1 to 100, `lossless`
-    (WebP only) and `items` are as for `encode_picture`. Returns the path, which has "-1" … appended where the name was
-    taken. Raises FileError when the folder cannot take it.
+    (WebP only), `items` and `profile` are as for `encode_picture`. Returns the path, which has "-1" … appended where
+    the name was taken. Raises FileError when the folder cannot take it.
     """
-    return place_file(encode_picture(image, infotext, format or path.suffix, quality, lossless, items), path)
+    return place_file(encode_picture(image, infotext, format or path.suffix, quality, lossless, items, profile), path)
 
 
 def encode_picture(
@@ -63,11 +64,13 @@ def encode_picture(
     quality: int = 90,
     lossless: bool = False,
     items: Mapping[str, str] | None = None,
+    profile: bytes = b"",
 ) -> bytes:
     """The bytes of a picture file; the same picture and text always give the same bytes.
 
-    `items` are further texts by keyword, for PNG alone. An infotext that is too long for a JPEG's EXIF (64 KB) is
-    written as JPEG comments. Characters that files cannot hold (NUL, halves of surrogate pairs) become U+FFFD.
+    `items` are further texts by keyword, for PNG alone; `profile` is the ICC profile of the colours. An infotext that
+    is too long for a JPEG's EXIF (64 KB) is written as JPEG comments. Characters that files cannot hold (NUL, halves
+    of surrogate pairs) become U+FFFD.
     Raises InvalidRequest on an unknown format, FileError on a picture that the format cannot hold.
     """
     name = _FORMATS.get(format.lower().lstrip("."))
@@ -75,6 +78,8 @@ def encode_picture(
         raise InvalidRequest(f"Pictures cannot be saved as {format!r}.", f"Known: {', '.join(_FORMATS)}.")
     text = _writable(infotext)
     options: dict[str, Any] = {} if name == "PNG" else {"quality": quality}
+    if profile:
+        options["icc_profile"] = profile
     comments = b""
     if name == "PNG":
         options["pnginfo"] = PngInfo()

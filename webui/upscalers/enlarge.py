@@ -21,6 +21,7 @@ from webui.upscalers.names import find_upscaler
 from webui.upscalers.tiles import enlarged_rows, fitted, sizes_between, tile_count
 
 TILE, OVERLAP = 256, 32  # pixels of the small picture
+SMALLEST = 64  # tiles are halved down to this where memory runs out
 
 
 class Options(TypedDict, total=False):
@@ -115,10 +116,19 @@ def _by_model(picture: np.ndarray, model: UpscalerModel, size: tuple[int, int], 
         return fitted(iter([picture]), before, size)
     sources = [before, *steps[:-1]]
     tally = _Tally(sum(tile_count(*source, tile, overlap) for source in sources), options.get("on_progress", _unheard))
-    for source, target in zip(sources, steps):
-        check = options.get("check", _nothing)
-        rows = enlarged_rows(model, picture, model.scale, tile, overlap, check, tally.count)
-        picture = fitted(rows, (source[0] * model.scale, source[1] * model.scale), target)
+    check = options.get("check", _nothing)
+    for index, (source, target) in enumerate(zip(sources, steps)):
+        result = None
+        while result is None:
+            rows = enlarged_rows(model, picture, model.scale, tile, overlap, check, tally.count)
+            try:
+                result = fitted(rows, (source[0] * model.scale, source[1] * model.scale), target)
+            except torch.OutOfMemoryError:
+                if tile < 2 * SMALLEST:
+                    raise
+                tile, overlap = tile // 2, min(overlap, tile // 8)
+                tally.total = tally.done + sum(tile_count(*source, tile, overlap) for source in sources[index:])
+        picture = result
     return picture
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from webui.errors import UnknownModel
+from webui.errors import DamagedFile, UnknownModel
 from webui.weights.reader import open_weights
 
 # Errors of spandrel's networks when a file's tensors are not what its names promise.
@@ -39,6 +39,8 @@ class UpscalerModel:
         if self.descriptor.dtype != torch.float32 and not bool(result.isfinite().all()):
             self.descriptor.float()  # it overflows in half precision: from now on in full
             result = self._run(x)
+        if not bool(result.isfinite().all()):
+            raise DamagedFile(f"{self.name} makes pictures of no numbers.", "Finite weights.", "Download it again.")
         return result
 
     def _run(self, x: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def find_upscaler(name: str, paths: Paths) -> UpscalerName:
         for one in known:
             if _plain(one.name) == wanted:
                 return one
-    close = difflib.get_close_matches(name, [one.name for one in known], 3, 0.5)
+    close = difflib.get_close_matches(name, [one.name for one in known if one.name != "None"], 3, 0.5)
     raise NotFound(
         f"There is no upscaler named {name!r}.",
         f"{'Closest' if close else 'Known'}: {', '.join(close or [one.name for one in known[:8]])}.",

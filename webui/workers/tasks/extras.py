@@ -34,6 +34,15 @@ class Source:
     read: Callable[[], bytes]
 
 
+@dataclass(frozen=True)
+class Texts:
+    """What a source says besides its pixels, and its result says too."""
+
+    infotext: str
+    others: Mapping[str, str]  # further texts of a PNG by keyword
+    profile: bytes  # the ICC profile of its colours; empty where it has none that fits red, green, blue
+
+
 class _Skipped(Exception):
     """Somebody asked to leave this picture and go on with the next."""
 
@@ -67,11 +76,21 @@ def sources(values: Mapping[str, Any]) -> Iterator[Source]:
         yield Source(Path(name).stem, lambda image=image: decoded(image))  # type: ignore[misc]
     if values["folder"]:
         folder = Path(values["folder"]).expanduser()
-        files = sorted(folder.iterdir()) if folder.is_dir() else []
-        files = [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+        if not folder.is_dir():
+            raise FileError(f"There is no folder {folder}.", "A folder of this computer was wanted.")
+        files = pictures_in(folder)
         if not files:
             raise FileError(f"The folder {folder} holds no pictures.", f"Wanted: {', '.join(SUFFIXES)}.")
         yield from (of_file(file) for file in files)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files of a folder by name, without hidden ones. Raises FileError where it cannot be read."""
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise FileError(f"The folder {folder} cannot be read: {error.strerror or error}.") from None
+    return [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
 
 
 def of_file(file: Path) -> Source:
@@ -102,7 +121,7 @@ def work_on(pictures: list[Source], values: Mapping[str, Any], job: TaskJob) -> 
 
 
 def _one(source: Source, index: int, count: int, values: Mapping[str, Any], hooks: HookChain, job: TaskJob) -> None:
-    from webui.imaging.files import load_picture
+    from webui.imaging.files import is_animated, load_picture
     from webui.imaging.metadata import read_metadata
 
     def check_wishes() -> None:
@@ -119,8 +138,11 @@ def _one(source: Source, index: int, count: int, values: Mapping[str, Any], hook
     data = source.read()
     metadata = read_metadata(data)
     settings = job.session.settings
+    loaded = load_picture(data)
+    if is_animated(data):
+        job.report("note", text=f"{source.name or 'The picture'} is animated: only its first picture is worked on.")
     picture, fields = enhance(
-        load_picture(data),
+        loaded,
         read_options(values["options"]),
         paths=settings.paths,
         device=job.session.device,
@@ -128,17 +150,18 @@ def _one(source: Source, index: int, count: int, values: Mapping[str, Any], hook
         on_progress=on_progress,
     )
     picture, fields = _edited(picture, fields, index, hooks)
-    texts = metadata.items if metadata.format == "PNG" else {}
-    others = {name: text for name, text in texts.items() if name not in ("parameters", "UserComment", "postprocessing")}
-    _deliver(picture, source.name, index, metadata.infotext or "", others, fields, values, job)
+    items = metadata.items if metadata.format == "PNG" else {}
+    others = {name: text for name, text in items.items() if name not in ("parameters", "UserComment", "postprocessing")}
+    profile = loaded.info.get("icc_profile") or b""
+    texts = Texts(metadata.infotext or "", others, profile if profile[16:20] == b"RGB " else b"")
+    _deliver(picture, source.name, index, texts, fields, values, job)
 
 
 def _deliver(
     picture: Image.Image,
     name: str,
     index: int,
-    infotext: str,
-    others: Mapping[str, str],
+    texts: Texts,
     fields: Mapping[str, str],
     values: Mapping[str, Any],
     job: TaskJob,
@@ -164,12 +187,12 @@ def _deliver(
     else:
         path = job.scratch / f"{index:04}.{format}"
     text = postprocessing_text(fields)
-    items = {**others, **({"postprocessing": text} if text else {})} if format == "png" else {}
-    if format != "png":
-        infotext = with_fields(infotext, fields)
+    items = {**texts.others, **({"postprocessing": text} if text else {})} if format == "png" else {}
+    infotext = texts.infotext if format == "png" else with_fields(texts.infotext, fields)
+    profile = texts.profile if picture.mode in ("RGB", "RGBA") else b""
     if not settings["write_infotext"]:
         infotext, items = "", {}
-    path = save_picture(picture, path, infotext, format, settings["quality"], settings["webp_lossless"], items)
+    path = save_picture(picture, path, infotext, format, settings["quality"], settings["webp_lossless"], items, profile)
     size = {"width": picture.width, "height": picture.height}
     told = {"name": name, "index": index, "postprocessing": text}
     job.report("picture", path=str(path), infotext=infotext, seed=-1, **size, saved=saved, facts=told)
