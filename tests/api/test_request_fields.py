@@ -95,6 +95,15 @@ def test_soft_inpainting_by_its_title_in_any_case(client, house):
     assert last(house).passes[0].inpaint.soft == SoftInpaint(0.5, 0.25, 3.0, 0.1, 0.2, 1.0)
 
 
+def test_arguments_by_name_or_label_and_a_name_that_is_none_is_refused(client, house):
+    fields = {**SMALL, "init_images": [picture()], "mask": mask()}
+    given = {"Soft inpainting": True, "PRESERVATION strength": 0.25, "contrast_boost": 3}
+    post(client, "img2img", **fields, alwayson_scripts={"Soft Inpainting": {"args": [given]}})
+    assert last(house).passes[0].inpaint.soft == SoftInpaint(preservation=0.25, contrast_boost=3.0)
+    answer = post(client, "img2img", **fields, alwayson_scripts={"Soft Inpainting": {"args": [{"strength": 1}]}})
+    assert answer.status_code == 422 and "no argument 'strength'" in answer.text
+
+
 def test_missing_arguments_keep_their_defaults_and_false_is_off(client, house):
     fields = {**SMALL, "init_images": [picture()], "mask": mask()}
     post(client, "img2img", **fields, alwayson_scripts={"Soft Inpainting": {"args": [True]}})

@@ -70,13 +70,20 @@ def apply(
 
 
 def _values(script: AlwaysOn, given: Any) -> dict[str, Any]:
-    """The arguments by name: given by position, or as one object. Those that are missing have their defaults."""
+    """The arguments by name: given by position, or as one object by their keys or labels in any case. Those that are
+    missing have their defaults. Raises InvalidRequest for a name that is none: it would be left out silently."""
     if isinstance(given, list) and len(given) == 1 and isinstance(given[0], Mapping):
         given = given[0]
     if isinstance(given, list):
         given = {option.key: value for option, value in zip(script.options, given, strict=False)}
     if not isinstance(given, Mapping):
         raise InvalidRequest(f"The arguments of {script.title} are {given!r:.60}.", "A list was wanted.")
+    keys = {name.casefold(): option.key for option in script.options for name in (option.label, option.key)}
+    unknown = next((name for name in given if str(name).casefold() not in keys), None)
+    if unknown is not None:
+        known = ", ".join(option.key for option in script.options)
+        raise InvalidRequest(f"{script.title} has no argument {unknown!r:.60}.", f"Known: {known}.")
+    given = {keys[str(name).casefold()]: value for name, value in given.items()}
     return {option.key: _value(option, given.get(option.key)) for option in script.options}
 
 
