@@ -15,7 +15,7 @@ ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (  # in the order of their needs
     *("core.js", "account.js", "tabs.js", "tasks.js", "jobs.js", "pictures.js", "prompt.js", "settings.js"),
     *("canvas_paint.js", "canvas_files.js", "canvas.js", "canvas_view.js", "canvas_tools.js", "canvas_bar.js"),
-    *("studio.js", "keys.js", "picture_info.js", "describe.js"),
+    *("picture_size.js", "studio.js", "keys.js", "picture_info.js", "describe.js"),
     *("versus.js", "extras_sources.js", "extras_result.js", "extras.js"),
     *("history.js", "history_actions.js", "history_grid.js", "history_bar.js", "history_view.js", "history_compare.js"),
     *("elements.js", "choosing.js", "library_prompt.js", "library_speed.js", "library_cards.js", "library_details.js"),

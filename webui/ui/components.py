@@ -28,7 +28,10 @@ def slider(name: str, value: float, low: float, high: float, step: float, **opti
 
 
 def number(name: str, value: float | None, **options: Any) -> gr.Number:
-    """A number that is typed; an empty one is None."""
+    """A number that is typed; an empty one is None.
+
+    It has no bounds here: Gradio answers what is out of bounds like a failure of its own. The request says it in words.
+    """
     shown_when_empty = label("field.empty") if name in MAY_BE_EMPTY else None
     return gr.Number(value, placeholder=shown_when_empty, **_texts(name), **options)
 

@@ -114,6 +114,7 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "save": ("request", "save"),
 }
 NAMES = tuple(PLACES)
+OUTPAINT = tuple(name for name, (part, _) in PLACES.items() if part == "outpaint")
 # What a page's field cannot say; it takes its default in requests of the page.
 WITHOUT_FIELD = {
     "request": ("resize_seed_from", "aesthetic", "passes", "extensions", "version"),

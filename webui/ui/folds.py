@@ -26,7 +26,7 @@ def source_card(fields: Fields, values: Values, choices: Menus) -> None:
         gr.HTML(asset("canvas.html"), elem_id="em-canvas-frame", apply_default_css=False)
         gr.HTML(asset("describe.html"), elem_id="em-describe-frame", apply_default_css=False)
         fields["denoising_strength"] = slider("denoising_strength", values["denoising_strength"], 0, 1, 0.01)
-        with gr.Row(elem_classes=["em-pair", "em-only-img2img"]):
+        with gr.Row(elem_classes=["em-pair"]):
             for name in ("resize_mode", "image_upscaler"):
                 fields[name] = menu(name, values[name], choices[name], filterable=False)
         with gr.Column(elem_classes=["em-only-inpaint"], elem_id="em-inpainting"):
@@ -77,7 +77,7 @@ def folds(fields: Fields, values: Values, choices: Menus) -> tuple[gr.Button, gr
         fields["tiled"] = checkbox("tiled", values["tiled"])
         with gr.Row(elem_classes=["em-pair"]):
             for name in ("tile_size", "tile_overlap"):
-                fields[name] = number(name, values[name], precision=0, minimum=0, maximum=4096, step=8)
+                fields[name] = number(name, values[name], precision=0, step=8)
     with gr.Accordion(label("group.variation"), open=False, elem_id="em-variation"):
         buttons = _variation(fields, values)
     with gr.Accordion(label("group.guidance"), open=False, elem_id="em-guidance"):
@@ -98,15 +98,15 @@ def _hires(fields: Fields, values: Values, choices: Menus) -> None:
         fields["hires_scale"] = slider("hires_scale", values["hires_scale"], 1, 8, 0.05)
     with gr.Row(elem_classes=["em-pair"]):
         fields["hires_strength"] = slider("hires_strength", values["hires_strength"], 0, 1, 0.01)
-        fields["hires_steps"] = number("hires_steps", values["hires_steps"], precision=0, minimum=0, maximum=150)
+        fields["hires_steps"] = number("hires_steps", values["hires_steps"], precision=0)
     with gr.Row(elem_classes=["em-pair"]):
         for name in ("hires_width", "hires_height"):
-            fields[name] = number(name, values[name], precision=0, minimum=0, maximum=16384, step=8)
+            fields[name] = number(name, values[name], precision=0, step=8)
     with gr.Row(elem_classes=["em-pair"]):
         for name in ("hires_sampler", "hires_schedule"):
             fields[name] = menu(name, values[name], choices[name])
     with gr.Row(elem_classes=["em-pair"]):
-        fields["hires_guidance_scale"] = number("hires_guidance_scale", values["hires_guidance_scale"], minimum=0)
+        fields["hires_guidance_scale"] = number("hires_guidance_scale", values["hires_guidance_scale"])
         fields["hires_checkpoint"] = menu("hires_checkpoint", values["hires_checkpoint"], choices["hires_checkpoint"])
     for name in ("hires_prompt", "hires_negative_prompt"):
         fields[name] = gr.Textbox(
@@ -126,7 +126,7 @@ def _variation(fields: Fields, values: Values) -> tuple[gr.Button, gr.Button]:
     fields["variation_strength"] = slider("variation_strength", values["variation_strength"], 0, 1, 0.01)
     with gr.Row(elem_classes=["em-pair"]):
         for name in ("resize_from_width", "resize_from_height"):
-            fields[name] = number(name, values[name], precision=0, minimum=0, maximum=16384, step=8)
+            fields[name] = number(name, values[name], precision=0, step=8)
     return random, reuse
 
 
@@ -135,7 +135,7 @@ def _guidance(fields: Fields, values: Values) -> None:
         with gr.Row(elem_classes=["em-pair"]):
             for name in pair:
                 fields[name] = slider(name, values[name], 0, 1, 0.01)
-    fields["image_scale"] = number("image_scale", values["image_scale"], minimum=0, step=0.1)
+    fields["image_scale"] = number("image_scale", values["image_scale"], step=0.1)
     fields["minimum_sigma"] = slider("minimum_sigma", values["minimum_sigma"], 0, 15, 0.01)
 
 
@@ -147,7 +147,7 @@ def _aesthetic(fields: Fields, values: Values, choices: Menus) -> None:
     with gr.Row(elem_classes=["em-pair"]):
         fields["aesthetic_steps"] = slider("aesthetic_steps", values["aesthetic_steps"], 0, 50, 1)
         name = "aesthetic_rate"
-        fields[name] = number(name, values[name], minimum=0, maximum=1, step=0.0001)
+        fields[name] = number(name, values[name], step=0.0001)
     fields["aesthetic_text"] = line("aesthetic_text", values["aesthetic_text"])
     fields["aesthetic_angle"] = slider("aesthetic_angle", values["aesthetic_angle"], 0, 1, 0.01)
     with gr.Row(elem_classes=["em-pair"]):
@@ -161,9 +161,9 @@ def _sampling(fields: Fields, values: Values, choices: Menus) -> None:
         with gr.Row(elem_classes=["em-pair"]):
             for name in pair:
                 whole = 0 if name == "noise_seed_delta" else None
-                fields[name] = number(name, values[name], precision=whole, minimum=0)
+                fields[name] = number(name, values[name], precision=whole)
     with gr.Row(elem_classes=["em-pair"]):
-        fields["rho"] = number("rho", values["rho"], minimum=0)
+        fields["rho"] = number("rho", values["rho"])
         name = "discard_penultimate"
         fields[name] = menu(name, values[name], choices[name], filterable=False)
 

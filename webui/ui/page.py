@@ -169,12 +169,13 @@ def _wire(
         **QUIET,
     )
     wire_choosing(studio, service, natives)
-    _wire_filling(studio, service, settings, natives)
+    _wire_filling(studio, service, settings, natives, language)
 
 
-def _wire_filling(studio: Studio, service: JobService, settings: SettingsStore, natives: gr.State) -> None:
+def _wire_filling(
+    studio: Studio, service: JobService, settings: SettingsStore, natives: gr.State, language: gr.Textbox
+) -> None:
     """The hidden buttons by which scripts fill the fields, and ask what stands in them."""
-    language = gr.Textbox("en", visible="hidden")
     report = gr.Textbox(visible="hidden")
     fill = gr.Button(visible="hidden", elem_id="em-fill")
     take = gr.Button(visible="hidden", elem_id="em-take")

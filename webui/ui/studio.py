@@ -19,7 +19,7 @@ from webui.ui import actions
 from webui.ui.assets import asset
 from webui.ui.choices import Choices
 from webui.ui.components import icon_button, line, menu, number, slider
-from webui.ui.fields import NAMES
+from webui.ui.fields import NAMES, OUTPAINT
 from webui.ui.folds import folds, source_card
 from webui.ui.language import label
 from webui.ui.sizes import preset_name, presets
@@ -95,15 +95,17 @@ def _settings(
             fields["steps"] = slider("steps", values["steps"], 1, 150, 1)
             fields["guidance_scale"] = slider("guidance_scale", values["guidance_scale"], 1, 30, 0.5)
         with gr.Row(elem_classes=["em-size"]):
-            fields["width"] = number("width", values["width"], precision=0, minimum=16, maximum=16384, step=8)
+            fields["width"] = number("width", values["width"], precision=0, step=8)
             swap = icon_button("button.swap", "swap", elem_id="em-swap")
-            fields["height"] = number("height", values["height"], precision=0, minimum=16, maximum=16384, step=8)
+            fields["height"] = number("height", values["height"], precision=0, step=8)
         preset = gr.Radio(
             [size_choice(size) for size in presets(native)],
             value=preset_name((values["width"], values["height"])),
             label=label("field.preset.label"),
             elem_id="em-preset",
         )
+        about = asset("picture_size.html")
+        gr.HTML(about, elem_id="em-picture-size-frame", elem_classes=["em-only-pictures"], apply_default_css=False)
         hint = gr.HTML("", elem_id="em-hint", apply_default_css=False)
         with gr.Row(elem_classes=["em-pair"]):
             fields["batch_size"] = slider("batch_size", values["batch_size"], 1, 16, 1)
@@ -128,6 +130,9 @@ def wire_small_buttons(studio: Studio) -> None:
     alone: dict[str, Any] = {"fn": None, **QUIET}
     studio.swap.click(inputs=[width, height], outputs=[width, height], js="(w, h) => [h, w]", **alone)
     studio.preset.input(inputs=[studio.preset], outputs=[width, height], js="(p) => p.split('x').map(Number)", **alone)
+    sizes: list[Any] = [studio.fields[name] for name in ("width", "height", *OUTPAINT)]
+    tell = "(...values) => emulsion.pictureSize.changed(values)"
+    gr.on([field.change for field in sizes], inputs=sizes, js=tell, trigger_mode="always_last", **alone)
     random, reuse, random_variation, reuse_variation = studio.seed_buttons
     for seed, fresh, again, kind in (
         (studio.fields["seed"], random, reuse, "seed"),

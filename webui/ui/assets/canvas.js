@@ -58,8 +58,10 @@
   async function replace(source) {
     const before = picture;
     try {
-      if (source) await setPicture(source);
-      else clear();
+      if (source) {
+        await setPicture(source);
+        emulsion.pictureSize?.take();
+      } else clear();
     } catch (error) {
       return toast([error.message], { bad: true });
     }

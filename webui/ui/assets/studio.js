@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const { one, input, onAppear, setInput, t, ask, complain, address } = emulsion;
+  const { one, onAppear, t, ask, complain, address } = emulsion;
   const place = emulsionDefaults.places; // of fields among the values that are sent
   const CANVAS_MODES = { img2img: "sketch", inpaint: "mask" };
   const sent = {}; // what: {revision, id} of the last upload
@@ -71,9 +71,8 @@
     } catch (error) {
       return complain(error);
     }
-    setInput(input("em-width"), picture.width);
-    setInput(input("em-height"), picture.height);
     emulsion.tabs.open(tab);
+    emulsion.pictureSize.take(true);
     one("#em-source")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
