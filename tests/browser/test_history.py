@@ -128,6 +128,26 @@ def test_several_go_into_one_zip_file(open_page: Callable[..., Any], word: str) 
     assert download.value.suggested_filename == "pictures.zip"
 
 
+def test_all_are_chosen_by_key_and_come_back_from_the_trash_later(open_page: Callable[..., Any], word: str) -> None:
+    page = open_page()
+    generate(page, f"a {word}", count=3)
+    open_gallery(page, word, 3)
+    wait_tiles(page, 3)
+    page.locator(TILE).nth(1).focus()
+    page.keyboard.press("Control+a")
+    page.wait_for_function("document.querySelectorAll('.em-shot[aria-selected=true]').length === 3")
+    page.keyboard.press("Delete")
+    wait_tiles(page, 0)
+    page.reload()  # the message with its way back is gone
+    page.wait_for_selector("body.em-ready")
+    page.evaluate("emulsion.tabs.open('history')")
+    page.click("#em-history-trash")
+    page.click("dialog[open] .em-trash li:first-child button")
+    page.wait_for_selector("dialog[open] .em-trash li", state="detached")
+    page.keyboard.press("Escape")
+    open_gallery(page, word, 3)
+
+
 def test_a_new_picture_comes_to_the_top_and_the_screen_stays(open_page: Callable[..., Any], word: str) -> None:
     page = open_page(width=420, height=500)
     generate(page, f"a {word}", count=24)

@@ -89,6 +89,29 @@ def test_several_go_to_the_trash_and_come_back(client: TestClient, tmp_path: Pat
     assert client.post("/ui/history/trash", json={"ids": []}).status_code == 422
 
 
+def test_the_trash_tells_what_is_in_it(client: TestClient) -> None:
+    assert client.get("/ui/history/trash").json() == {"thrown": []}
+    ids = {one["name"]: one["id"] for one in pictures(client)}
+    name = client.post("/ui/history/trash", json={"ids": [ids["0.png"], ids["2.png"]]}).json()["trash"]
+    (thrown,) = client.get("/ui/history/trash").json()["thrown"]
+    assert (thrown["trash"], thrown["count"], sorted(thrown["names"])) == (name, 2, ["0.png", "2.png"])
+    client.post("/ui/history/restore", json={"trash": name})
+    assert client.get("/ui/history/trash").json() == {"thrown": []}
+
+
+def test_pictures_that_others_took_away_do_not_stop_what_is_done_with_the_rest(
+    client: TestClient, history: History, tmp_path: Path
+) -> None:
+    ids = {one["name"]: one["id"] for one in pictures(client)}
+    Path(history.picture(ids["1.png"])["path"]).unlink()
+    answer = client.post("/ui/history/zip", json={"ids": [*ids.values()]})
+    assert sorted(zipfile.ZipFile(io.BytesIO(answer.content)).namelist()) == ["0.png", "2.png"]
+    Path(history.picture(ids["2.png"])["path"]).unlink()
+    assert client.post("/ui/history/trash", json={"ids": [*ids.values()]}).status_code == 200
+    assert list((tmp_path / "outputs").iterdir()) == [] and pictures(client) == []
+    assert client.post("/ui/history/zip", json={"ids": [*ids.values()]}).status_code == 404
+
+
 def test_several_come_in_one_zip_file(client: TestClient) -> None:
     found = pictures(client)
     answer = client.post("/ui/history/zip", json={"ids": [one["id"] for one in found]})

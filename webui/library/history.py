@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS pictures (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
     path TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,            -- of the file
     folder TEXT NOT NULL,          -- below the output folder, "/" between parts
     size INTEGER NOT NULL,
     modified INTEGER NOT NULL,     -- nanoseconds
@@ -53,27 +54,29 @@ CREATE INDEX IF NOT EXISTS pictures_by_time ON pictures (made DESC, number DESC)
 CREATE INDEX IF NOT EXISTS pictures_by_checkpoint ON pictures (checkpoint);
 
 CREATE VIRTUAL TABLE IF NOT EXISTS words
-    USING fts5(infotext, content='pictures', content_rowid='number', tokenize='trigram');
+    USING fts5(infotext, name, content='pictures', content_rowid='number', tokenize='trigram');
 
 CREATE TRIGGER IF NOT EXISTS pictures_added AFTER INSERT ON pictures BEGIN
-    INSERT INTO words(rowid, infotext) VALUES (new.number, new.infotext); END;
+    INSERT INTO words(rowid, infotext, name) VALUES (new.number, new.infotext, new.name); END;
 
 CREATE TRIGGER IF NOT EXISTS pictures_gone AFTER DELETE ON pictures BEGIN
-    INSERT INTO words(words, rowid, infotext) VALUES ('delete', old.number, old.infotext); END;
+    INSERT INTO words(words, rowid, infotext, name) VALUES ('delete', old.number, old.infotext, old.name); END;
 
 CREATE TRIGGER IF NOT EXISTS pictures_changed AFTER UPDATE OF infotext ON pictures BEGIN
-    INSERT INTO words(words, rowid, infotext) VALUES ('delete', old.number, old.infotext);
-    INSERT INTO words(rowid, infotext) VALUES (new.number, new.infotext); END;
+    INSERT INTO words(words, rowid, infotext, name) VALUES ('delete', old.number, old.infotext, old.name);
+    INSERT INTO words(rowid, infotext, name) VALUES (new.number, new.infotext, new.name); END;
 """
-HISTORY = Schema(1, ("pictures", "words"), _PICTURES)
-_COLUMNS = "id, path, folder, size, modified, made, width, height, infotext, checkpoint, sampler, loras, seed, problem"
+HISTORY = Schema(2, ("pictures", "words"), _PICTURES)
+_COLUMNS = "id, path, name, folder, size, modified, made, width, height, infotext, checkpoint, sampler, loras, seed"
+_COLUMNS += ", problem"
+_WISH = re.compile(r'(-?)(?:["“”]([^"“”]*)(?:["“”]|$)|(\S+))')  # -, then "words in a row" or a word
 
 
 @dataclass(frozen=True)
 class Filter:
     """Which pictures are wanted. Texts are compared as they stand; dates are seconds since 1970, sides are pixels."""
 
-    text: str = ""  # every word of it must stand in the infotext
+    text: str = ""  # each word, or "words in a row", must stand in infotext or file name, each -word in neither
     checkpoint: str = ""
     lora: str = ""
     sampler: str = ""
@@ -201,6 +204,19 @@ class History:
             raise NotFound(f"{path.name} is not there any more.", "", "It was moved or deleted by another program.")
         return path
 
+    def paths(self, picture_ids: Iterable[str]) -> dict[str, Path]:
+        """Where pictures lie, by id, without those that are gone. Raises NotFound where all of them are."""
+        found: dict[str, Path] = {}
+        gone: NotFound | None = None
+        for picture_id in picture_ids:
+            try:
+                found[picture_id] = self.path(picture_id)
+            except NotFound as error:
+                gone = error
+        if gone is not None and not found:
+            raise gone
+        return found
+
     def mark(self, picture_id: str, favourite: bool | None = None, rating: int | None = None) -> dict[str, Any]:
         """Favour or rate (0 to 5) a picture; None leaves it as it is. Raises NotFound."""
         before = self.picture(picture_id)
@@ -233,6 +249,7 @@ class History:
         row: dict[str, Any] = {
             "id": hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()[:24],
             "path": str(path),
+            "name": path.name,
             "folder": _folder(path, self.folders),
             "size": stat.st_size,
             "modified": stat.st_mtime_ns,
@@ -284,23 +301,35 @@ def _rating(value: Any) -> int:
 
 def _where(wanted: Filter) -> tuple[list[str], list[Any]]:
     """The conditions of a filter as SQL, with their values."""
-    words = wanted.text.split()
-    indexed = [word for word in words if len(word) >= TRIGRAM]
-    parts: list[tuple[str, Any]] = []
-    parts += [("instr(lower(infotext), ?) > 0", word.lower()) for word in words if word not in indexed]
-    if indexed:
-        quoted = " ".join('"' + word.replace('"', '""') + '"' for word in indexed)
-        # The plus keeps to the order of time, so that the newest matches are found first and the rest is not read.
-        parts.append(("+number IN (SELECT rowid FROM words WHERE words MATCH ?)", quoted))
+    parts = _words(wanted.text)
     for column in ("checkpoint", "sampler", "folder"):
-        parts += [(f"{column} = ?", getattr(wanted, column))] if getattr(wanted, column) else []
-    parts += [("instr(loras, ?) > 0", f"|{wanted.lora}|")] if wanted.lora else []
-    parts += [("made >= ?", wanted.after)] if wanted.after else []
-    parts += [("made < ?", wanted.before)] if wanted.before else []
-    parts += [("min(width, height) >= ?", wanted.smallest)] if wanted.smallest else []
-    parts += [("rating >= ?", wanted.rating)] if wanted.rating else []
-    parts += [("favourite = ?", 1)] if wanted.favourites else []
-    return [sql for sql, _ in parts], [value for _, value in parts]
+        parts += [(f"{column} = ?", [getattr(wanted, column)])] if getattr(wanted, column) else []
+    parts += [("instr(loras, ?) > 0", [f"|{wanted.lora}|"])] if wanted.lora else []
+    parts += [("made >= ?", [wanted.after])] if wanted.after else []
+    parts += [("made < ?", [wanted.before])] if wanted.before else []
+    parts += [("min(width, height) >= ?", [wanted.smallest])] if wanted.smallest else []
+    parts += [("rating >= ?", [wanted.rating])] if wanted.rating else []
+    parts += [("favourite = ?", [1])] if wanted.favourites else []
+    return [sql for sql, _ in parts], [value for _, values in parts for value in values]
+
+
+def _words(text: str) -> list[tuple[str, list[Any]]]:
+    """The conditions of what somebody searches for."""
+    wishes = [(sign, together.strip() or word) for sign, together, word in _WISH.findall(text) if word != "-"]
+    parts: list[tuple[str, list[Any]]] = []
+    for sign, words in wishes:
+        if 0 < len(words) < TRIGRAM:  # SQLite knows the lower case of ASCII alone
+            where = " OR ".join(f"instr({text}, ?)" for text in ("lower(infotext)", "lower(name)", "infotext"))
+            parts.append((f"{'NOT ' if sign else ''}({where})", [words.lower(), words.lower(), words]))
+    for sign, together in (("", " "), ("-", " OR ")):
+        indexed = [
+            '"' + words.replace('"', '""') + '"' for own, words in wishes if own == sign and len(words) >= TRIGRAM
+        ]
+        if indexed:
+            # The plus keeps to the order of time, so that the newest matches are found first and the rest is not read.
+            chosen = "+number NOT IN" if sign else "+number IN"
+            parts.append((f"{chosen} (SELECT rowid FROM words WHERE words MATCH ?)", [together.join(indexed)]))
+    return parts
 
 
 def _number(text: str) -> float:
@@ -314,7 +343,7 @@ def _shown(row: sqlite3.Row) -> dict[str, Any]:
     values = {name: row[name] for name in _COLUMNS.split(", ")}
     loras = [name for name in values["loras"].strip("|").split("|") if name]
     marks = {"favourite": bool(row["favourite"]), "rating": row["rating"]}
-    return {**values, **marks, "loras": loras, "name": Path(row["path"]).name}
+    return {**values, **marks, "loras": loras}
 
 
 def _folder(path: Path, folders: Sequence[Path]) -> str:

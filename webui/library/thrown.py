@@ -7,6 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from webui.errors import FileError, NotFound
@@ -17,11 +18,12 @@ LIST = "pictures.json"  # in each folder: name there -> where it was
 
 
 def throw_away(history: History, picture_ids: Sequence[str]) -> str:
-    """Move pictures to the trash in the data folder. Returns a name to bring them back by.
+    """Move pictures to the trash in the data folder. Returns a name to bring them back by. Those that are gone already
+    are left out.
 
-    Raises NotFound for one that is not there, FileError when one cannot be moved: those before it are in the trash.
+    Raises NotFound where all of them are, FileError when one cannot be moved: those before it are in the trash.
     """
-    paths = {picture_id: history.path(picture_id) for picture_id in picture_ids}
+    paths = history.paths(picture_ids)
     name = f"pictures-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     place = _trash(history) / name
     places = {f"{picture_id}{path.suffix}": str(path) for picture_id, path in paths.items()}
@@ -54,6 +56,30 @@ def bring_back(history: History, name: str) -> int:
         history.add(path)
     shutil.rmtree(place, ignore_errors=True)
     return len(waiting)
+
+
+@dataclass(frozen=True)
+class Thrown:
+    """What one wish put into the trash: the names of its pictures, and when, in seconds since 1970."""
+
+    trash: str
+    names: tuple[str, ...]
+    moved: float
+
+
+def list_thrown(history: History) -> list[Thrown]:
+    """What pictures are in the trash, the latest first."""
+    found = []
+    for path in _trash(history).glob(f"*/{LIST}"):
+        try:
+            places = json.loads(path.read_text("utf-8"))
+            names = [Path(where).name for entry, where in places.items() if (path.parent / Path(entry).name).is_file()]
+            moved = path.stat().st_mtime
+        except (OSError, ValueError, TypeError, AttributeError):
+            continue  # a folder of somebody else
+        if names:
+            found.append(Thrown(path.parent.name, tuple(names), moved))
+    return sorted(found, key=lambda one: one.moved, reverse=True)
 
 
 def _trash(history: History) -> Path:

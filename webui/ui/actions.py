@@ -23,8 +23,9 @@ from webui.upscalers.names import FILE_NAMES
 from webui.workers.queue import FIRST
 from webui.workers.service import JobService
 
-INFORMATIVE = ("Model hash", "VAE hash", "Version", "Lora hashes", "TI hashes", "Hashes", "Created Date")
-INFORMATIVE += ("Civitai metadata",)  # nothing to fill in
+INFORMATIVE = (  # nothing to fill in
+    *("Model hash", "VAE hash", "Version", "Lora hashes", "TI hashes", "Hashes", "Created Date", "Civitai metadata"),
+)
 READ_AS_TEXT = ("Emulsion", "AUTOMATIC1111", "Forge")
 MOST_NAMES = 12  # of settings that a note lists
 # Infotexts are of one picture; these fields stay as they are.

@@ -30,6 +30,7 @@ from webui.workers.service import JobService
 BODY_BYTES = 1 << 20
 MOST_AT_ONCE = 2000  # pictures in one zip file or one move to the trash
 MOST_ON_A_PAGE = 500
+SHOWN = 4  # names of pictures that were thrown away together
 FRESH = {"Cache-Control": "no-store"}
 FOREVER = {**PRIVATE, "Cache-Control": "private, max-age=31536000, immutable"}  # the address changes with the picture
 
@@ -45,6 +46,7 @@ def history_routes(service: JobService) -> list[Route]:
         ("GET", f"{root}/choices", _choices),
         ("POST", f"{root}/rebuild", _rebuild),
         ("POST", f"{root}/zip", _zip),
+        ("GET", f"{root}/trash", _thrown),
         ("POST", f"{root}/trash", _trash),
         ("POST", f"{root}/restore", _restore),
         ("GET", one, _picture),
@@ -105,11 +107,11 @@ async def _zip(service: JobService, request: Request) -> Response:
     history, ids = _history(service), await _ids(request)
 
     def pack() -> Path:
+        paths = history.paths(ids)
         handle, name = tempfile.mkstemp(suffix=".zip")
         with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:  # pictures are packed already
             used: set[str] = set()
-            for picture_id in ids:
-                path = history.path(picture_id)
+            for picture_id, path in paths.items():
                 entry = path.name if path.name not in used else f"{picture_id}-{path.name}"
                 used.add(entry)
                 archive.write(path, entry)
@@ -126,6 +128,15 @@ async def _trash(service: JobService, request: Request) -> Response:
 
     ids = await _ids(request)
     return JSONResponse({"trash": await asyncio.to_thread(throw_away, _history(service), ids)}, headers=FRESH)
+
+
+async def _thrown(service: JobService, request: Request) -> Response:
+    from webui.library.thrown import list_thrown
+
+    found = await asyncio.to_thread(list_thrown, _history(service))
+    told = [(one, {"names": one.names[:SHOWN], "count": len(one.names)}) for one in found]
+    thrown = [{"trash": one.trash, "moved": one.moved, **names} for one, names in told]
+    return JSONResponse({"thrown": thrown}, headers=FRESH)
 
 
 async def _restore(service: JobService, request: Request) -> Response:

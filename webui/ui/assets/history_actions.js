@@ -52,7 +52,31 @@
     attempt(async () => {
       await send("history/restore", { trash });
       await history.reload();
+      return true;
     });
+
+  // What was thrown away together comes back together.
+  const openTrash = () =>
+    attempt(async () => {
+      const { make, button, day, dialog } = emulsion.elements;
+      const { thrown } = await ask("history/trash");
+      const row = ({ trash, names, count, moved }) => {
+        const words = names.join(", ") + (count > names.length ? " …" : "");
+        const told = make("small", { textContent: `${counted(count)} · ${day(moved)}` });
+        const line = make("li", {}, make("span", {}, make("strong", { textContent: words }), told));
+        line.append(button("library.restore", async () => (await bringBack(trash)) && line.remove()));
+        return line;
+      };
+      const list = thrown.length
+        ? make("ul", { className: "em-trash" }, ...thrown.map(row))
+        : make("p", { i18n: "library.trash.empty" });
+      const close = button("button.close", () => box.close());
+      const foot = make("div", { className: "em-dialog-row" }, make("span", { className: "em-space" }), close);
+      const box = dialog("", make("h2", { i18n: "library.trash" }), make("p", { i18n: "library.trash.explain" }), list, foot);
+    });
+
+  const counted = (total) =>
+    total === 1 ? t("history.count_one") : t("history.count", { count: total.toLocaleString(emulsion.locale()) });
 
   // ---- files ----
 
@@ -108,6 +132,6 @@
   }
 
   emulsion.historyActions = {
-    ...{ here, mark, favour, markByKey, throwAway, zip, download, openFolder, use, useSeed, showInfo, sendTo },
+    ...{ here, mark, favour, markByKey, throwAway, zip, download, openFolder, use, useSeed, showInfo, sendTo, counted, openTrash },
   };
 })();

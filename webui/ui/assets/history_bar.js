@@ -87,7 +87,7 @@
 
   // ---- words ----
 
-  const counted = (total) => t("history.count", { count: total.toLocaleString(emulsion.locale()) });
+  const { counted } = emulsion.historyActions;
 
   function draw() {
     const total = history.total();
@@ -216,6 +216,7 @@
   });
   onAppear("#em-history-filters [data-filter]", (field) => (field.onchange = look));
   onAppear("#em-history-clear", (button) => (button.onclick = clear));
+  onAppear("#em-history-trash", (button) => (button.onclick = emulsion.historyActions.openTrash));
   onAppear("#em-history-rebuild", (button) => (button.onclick = rebuild));
   onAppear("#em-history-news", (button) => (button.onclick = () => scrollTo({ top: 0, behavior: "smooth" })));
   onAppear("#em-history-filters-button", (button) => {

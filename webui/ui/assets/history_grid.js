@@ -211,7 +211,13 @@
   STEPS.End = () => history.total() - 1 - focused;
 
   function key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !event.target.closest(".em-shot")) return;
+    if (!event.target.closest(".em-shot") || event.altKey) return;
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "a") {
+      event.preventDefault();
+      anchor = 0;
+      chooseTo(history.total() - 1);
+    }
+    if (event.ctrlKey || event.metaKey) return;
     focused = Number(event.target.closest(".em-shot").dataset.place);
     const picture = history.picture(focused);
     if (!picture) return;
