@@ -66,6 +66,9 @@ def test_several_pictures_are_made_to_one_size(open_page: Callable[..., Any], fi
     page = open_page()
     extras(page)
     page.check("[name=em-extras-mode][value=to]", force=True)
+    page.fill("[data-extras=width]", "0")
+    page.press("[data-extras=width]", "Tab")
+    assert page.input_value("[data-extras=width]") == "1"
     page.fill("[data-extras=width]", "90")
     page.fill("[data-extras=height]", "70")
     page.set_input_files("#em-extras-file", files[:2])
@@ -139,9 +142,10 @@ def test_dropped_files_that_are_no_pictures_are_named(browser: Any, address: str
         page.goto(address)
         page.wait_for_selector("body.em-ready")
         extras(page)
-        page.set_input_files("#em-extras-file", [files[2], files[0]])
+        files[1].write_bytes(b"none either")
+        page.set_input_files("#em-extras-file", [files[2], files[0], files[1]])
         page.wait_for_selector(".em-toast.em-bad")
-        assert "three.png" in page.inner_text(".em-toast")
+        assert "three.png: " in page.inner_text(".em-toast") and "two.jpg: " in page.inner_text(".em-toast")
         page.wait_for_function("document.querySelector('#em-extras-list').children.length === 1")
     finally:
         page.close()

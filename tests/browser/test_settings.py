@@ -73,16 +73,34 @@ def test_the_search_leaves_what_fits_and_says_when_nothing_does(open_page: Calla
     page.fill("#em-options-search", "jpeg_quality")
     page.wait_for_function("document.querySelectorAll('.em-option:not([hidden])').length === 1")
     assert page.is_visible(QUALITY)
+    page.fill("#em-options-search", "dark")  # a choice, which stands in no name
+    page.wait_for_selector(".em-option[data-name='theme']:visible")
+    assert page.is_hidden(QUALITY)
     page.fill("#em-options-search", "qqqq")
     page.wait_for_selector("#em-options-nothing:visible")
+
+
+def test_changes_from_elsewhere_are_seen_when_the_tab_is_opened_again(
+    open_page: Callable[..., Any], address: str
+) -> None:
+    page = open_page()
+    open_settings(page)
+    page.evaluate("emulsion.tabs.open('txt2img')")
+    httpx.put(f"{address}/ui/options", json={"quality": 33})
+    page.evaluate("emulsion.tabs.open('settings')")
+    wait_value(page, f"{QUALITY} input[type=number]", "33")
 
 
 def test_a_section_goes_back_and_forth(open_page: Callable[..., Any], address: str) -> None:
     httpx.put(f"{address}/ui/options", json={"quality": 20, "save_grids": True})
     page = open_page()
     open_settings(page)
+    folder = page.locator(".em-option[data-name='folder_txt2img'] input")
+    folder.fill("../elsewhere")
+    folder.press("Tab")
     page.click(".em-options-section[data-section=saving] .em-options-back")
     wait_value(page, f"{QUALITY} input[type=number]", "90")
+    assert folder.input_value() == "txt2img" and page.locator(".em-option-error:visible").count() == 0
     page.click(".em-toast .em-button")
     wait_value(page, f"{QUALITY} input[type=number]", "20")
     assert value_of(address, "save_grids") is True

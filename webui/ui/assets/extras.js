@@ -176,7 +176,12 @@
         if (read) return set(name, read());
         if (field.value !== "" && field.validity.valid) set(name, Number(field.value));
       };
-      field.onblur = draw; // a number that cannot be used gives way to the last one that could
+      field.onblur = () => {
+        const value = Number(field.value);
+        if (field.type !== "number" || !field.value || field.validity.valid) return draw();
+        const nearest = Math.min(Number(field.max), Math.max(Number(field.min), value));
+        set(name, field.step === "1" ? Math.round(nearest) : nearest); // what cannot be used gives way to what can
+      };
     }
     for (const radio of here("input[type=radio]")) {
       radio.onchange = () => set(radio.name.slice("em-extras-".length), radio.value);

@@ -5,6 +5,7 @@
 (() => {
   const { one, onAppear, t, ask, complain, toast, stored, store, address } = emulsion;
   const KEY = "emulsion.extras.sources";
+  const SHOWN = 6; // names of refused files in one message
   let sources = remembered(); // {id, name, width, height}
   let coming = 0; // files that are on their way
   let turn = 0; // sources that are replaced take what is on its way with them
@@ -30,6 +31,7 @@
   // Takes files in, one after the other: many large ones at once would fill the browser's memory.
   async function add(files) {
     const mine = turn;
+    const refused = []; // {name, found, wanted, remedy}
     coming += files.length;
     draw();
     for (const file of files) {
@@ -39,11 +41,21 @@
         if (mine === turn) sources.push({ id, name: file.name ?? "", width, height });
       } catch (error) {
         if (!error.parts) complain(error);
-        else toast([file.name, error.parts.found, error.parts.wanted, error.parts.remedy], { bad: true });
+        else refused.push({ name: file.name, ...error.parts });
       }
       coming--;
       changed();
     }
+    if (refused.length) tell(refused);
+  }
+
+  // All that was refused, in one message: each new one would take the place of the last.
+  function tell(refused) {
+    const [{ name, found, wanted, remedy }] = refused;
+    if (refused.length === 1) return toast([name, found, wanted, remedy], { bad: true });
+    const lines = refused.slice(0, SHOWN).map(({ name, found }) => `${name}: ${found}`);
+    const more = refused.length - lines.length;
+    toast([...lines, more > 0 ? `… + ${more}` : "", wanted], { bad: true });
   }
 
   function clear() {

@@ -12,7 +12,8 @@
   const isDefault = (setting) => emulsion.options.same(setting.value, setting.default);
 
   async function load() {
-    if (asked || emulsion.tabs.current() !== "settings") return;
+    if (emulsion.tabs.current() !== "settings") return;
+    if (asked) return refresh();
     asked = true;
     try {
       said = await ask(`options?language=${encodeURIComponent(emulsion.locale())}`);
@@ -24,6 +25,13 @@
       );
       complain(error);
     }
+  }
+
+  // What others have changed since: another browser, or a program over HTTP.
+  async function refresh() {
+    const now = await ask("options").catch(() => null); // the page works with what it has
+    const values = now && Object.fromEntries(now.settings.map(({ name, value }) => [name, value]));
+    if (values) document.dispatchEvent(new CustomEvent("emulsion:options", { detail: { values } }));
   }
 
   // ---- drawing ----
@@ -79,7 +87,8 @@
     if (setting.restart) words.append(make("p", { className: "em-option-note", i18n: "options.restart" }));
     const side = make("div", { className: "em-option-control" });
     const element = make("div", { className: "em-option", data: { name: setting.name, kind: setting.kind } }, words, side);
-    const text = [name.textContent, words.textContent, setting.name, setting.alias, t(`section.${setting.section}`)].join(" ");
+    const choices = emulsion.options.choices(setting).flat();
+    const text = [name.textContent, words.textContent, setting.name, setting.alias, t(`section.${setting.section}`), ...choices].join(" ");
     const found = { setting, element, text: text.toLowerCase(), show: () => {} };
     if (setting.locked) {
       words.append(make("p", { className: "em-option-note", textContent: t("options.locked", { file: said.file }) }));
@@ -143,6 +152,7 @@
     );
     try {
       await emulsion.options.reset({ section: name });
+      for (const { setting, show } of rows) if (setting.section === name) show(); // what was refused goes, too
       toast([t("options.reset_done", { section: t(`section.${name}`) })], {
         action: t("button.undo"),
         act: () => emulsion.options.save(before).catch(complain),
