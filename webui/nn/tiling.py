@@ -154,20 +154,19 @@ class _Bands:
 
     def statistics(self, norm: nn.GroupNorm, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of each channel's group over all of x, each [C]."""
-        step, count = self._rows(x.shape[1], x.shape[3]), x[0].numel() // norm.num_groups
+        step, groups = self._rows(x.shape[1], x.shape[3]), norm.num_groups
+        wide, count = x.shape[1] // groups, x[0].numel() // groups
         shift = total = squares = x.new_zeros((), device=self.device, dtype=torch.float64)
         for top in range(0, x.shape[2], step):
-            rows = x[:, :, top : top + step].to(self.device).float().unflatten(1, (norm.num_groups, -1))
+            rows = x[0, :, top : top + step].to(self.device).permute(1, 2, 0).flatten(0, 1).float()  # [cells, C]
             if top == 0:  # squares of small differences lose nothing to a large mean
-                shift = rows.mean((0, 2, 3, 4), keepdim=True)
+                shift = rows.mean(0).view(groups, wide).mean(1).repeat_interleave(wide)
             rows = rows - shift
-            total = total + rows.sum((0, 2, 3, 4)).double()
-            squares = squares + (rows * rows).sum((0, 2, 3, 4)).double()
-        mean = total / count
-        variance = squares / count - mean * mean
-        mean = mean + shift.flatten().double()
-        wide = norm.num_channels // norm.num_groups
-        return mean.float().repeat_interleave(wide), variance.float().repeat_interleave(wide)
+            total = total + rows.sum(0).double()
+            squares = squares + rows.square_().sum(0).double()
+        mean = total.view(groups, wide).sum(1) / count
+        variance = squares.view(groups, wide).sum(1) / count - mean * mean
+        return mean.float().repeat_interleave(wide) + shift, variance.float().repeat_interleave(wide)
 
     def _rows(self, channels: int, width: int) -> int:
         """Rows of a tensor that are worked on at once; an even number."""
@@ -177,13 +176,14 @@ class _Bands:
 
 
 def _room(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """An empty tensor: on the device or in memory where it is small, else in a temporary file."""
+    """An empty tensor, channels last: on the device or in memory where it is small, else in a temporary file."""
+    batch, channels, height, width = shape
     size = math.prod(shape) * dtype.itemsize
     kept = KEPT
     if device.type == "cuda":
         kept = max(kept, torch.cuda.mem_get_info(device)[0] // 8)
     if size <= kept or os.name != "posix":
-        return torch.empty(shape, dtype=dtype, device=device)
+        return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
     folder = tempfile.gettempdir()
     problem = OutOfMemory(
         f"A picture of this size needs {size / (1 << 30):.1f} GiB in {folder}.",
@@ -194,7 +194,8 @@ def _room(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor
     try:
         # Reserved, as writing to a mapped file on a full disk would end the process.
         os.posix_fallocate(handle, 0, size) if hasattr(os, "posix_fallocate") else os.truncate(handle, size)
-        return torch.from_file(path, shared=True, size=math.prod(shape), dtype=dtype).view(shape)
+        flat = torch.from_file(path, shared=True, size=math.prod(shape), dtype=dtype)
+        return flat.view(batch, height, width, channels).permute(0, 3, 1, 2)
     except OSError:
         raise problem from None
     finally:
