@@ -203,6 +203,12 @@ def test_lines_are_prompts_or_options() -> None:
     assert (third.tiling, third.checkpoint) == (True, "two")
 
 
+@pytest.mark.parametrize("line", ["a cat -- in oil", "a girl's hat --fast", "sd--xl 'style"])
+def test_a_line_with_hyphens_in_it_is_a_prompt_as_it_stands(line: str) -> None:
+    (cell,) = cells_of("Prompts from file or textbox", GenerationRequest(seed=1), lines=line)
+    assert cell.request.prompt == line
+
+
 def test_lines_stand_before_or_behind_the_prompt_of_the_page() -> None:
     request = GenerationRequest(prompt="in oil", seed=1)
     for position, wanted in (("start", "a cat in oil"), ("end", "in oil a cat")):

@@ -103,6 +103,14 @@ def test_what_is_wrong_is_told_with_the_cost(client: TestClient, arguments: dict
     assert words in cost(client, "X/Y/Z plot", arguments)["error"]["found"]
 
 
+def test_a_wrong_name_is_answered_with_the_shown_names_alone(client: TestClient, service: FakeService) -> None:
+    samplers = [{"name": "Euler a", "aliases": ["k_euler_a"]}]
+    service.names = lambda kind, *_: samplers if kind == "samplers" else []  # type: ignore[method-assign]
+    assert "error" not in cost(client, "X/Y/Z plot", {"x_type": "Sampler", "x_values": "K_euler_a"})
+    wrong = cost(client, "X/Y/Z plot", {"x_type": "Sampler", "x_values": "Nowhere"})["error"]
+    assert wrong["wanted"] == "Known: Euler a."
+
+
 def test_the_page_learns_of_scripts_axes_and_menus(client: TestClient) -> None:
     said = client.get("/ui/scripts?language=zh-CN").json()
     assert said["scripts"][0]["name"] == "X/Y/Z plot"

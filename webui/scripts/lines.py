@@ -138,7 +138,7 @@ def plan(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -
 
 
 def _line(request: GenerationRequest, line: str, position: str) -> GenerationRequest:
-    if "--" not in line:
+    if not line.startswith("--"):
         return replace(request, prompt=_joined(line, request.prompt, position))
     options = read_options(line)
     for name in WORDS:

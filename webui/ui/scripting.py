@@ -62,9 +62,11 @@ def _check_names(service: JobService, cells: list[Cell]) -> None:
     """Refuse names that are not here. Raises InvalidRequest or NotFound."""
     catalogue = service.catalogue
     known: dict[str, set[str]] = {"upscaler": {*LATENT_UPSCALERS, *service.upscalers(), "None"}}
+    aliases: dict[str, set[str]] = {}
     for kind, many in (("sampler", "samplers"), ("schedule", "schedules")):
         entries = service.names(many, 0.0)
-        known[kind] = {word for entry in entries for word in (entry["name"], *entry.get("aliases", ()))}
+        known[kind] = {entry["name"] for entry in entries}
+        aliases[kind] = {word for entry in entries for word in entry.get("aliases", ())}
     find: dict[str, Callable[[str], object]] = {}
     if catalogue is not None:
         known["style"] = set(catalogue.styles())
@@ -73,7 +75,7 @@ def _check_names(service: JobService, cells: list[Cell]) -> None:
     for kind, name in sorted(names(cells)):
         if kind in find and name:
             find[kind](name)
-        words = {word.casefold() for word in known.get(kind, ())}
+        words = {word.casefold() for word in known.get(kind, set()) | aliases.get(kind, set())}
         if words and name.casefold() not in words and not (kind == "sampler" and " " in name):
             raise InvalidRequest(f"There is no {kind} named {name!r}.", f"Known: {', '.join(sorted(known[kind]))}.")
 
