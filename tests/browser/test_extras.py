@@ -123,15 +123,23 @@ def test_a_description_becomes_the_prompt_and_can_be_taken_back(
 ) -> None:
     page = open_page()
     view = {"state": "done", "pictures": [], "outcome": {"captions": ["a red ball on white"]}}
-    page.route("**/ui/tasks/caption", lambda route: route.fulfill(json={"job": "words"}))
+    asked: list[str] = []
+
+    def start(route: Any) -> None:
+        asked.append(route.request.post_data_json["captioner"])
+        route.fulfill(json={"job": "words"})
+
+    page.route("**/ui/tasks/caption", start)
     page.route(
         "**/ui/jobs/words?*", lambda route: route.fulfill(body=json.dumps(view), content_type="application/json")
     )
     page.evaluate("emulsion.tabs.open('inpaint')")
     page.fill("#em-prompt textarea", "my own words")
     page.set_input_files("#em-canvas-file", files[0])
+    page.select_option("#em-describe-by", "tagger")
     page.click("#em-describe")
     page.wait_for_function("document.querySelector('#em-prompt textarea').value === 'a red ball on white'")
+    assert asked == ["tagger"]
     page.click(".em-toast .em-button")
     page.wait_for_function("document.querySelector('#em-prompt textarea').value === 'my own words'")
 

@@ -43,6 +43,13 @@ def test_folders_of_known_kinds_are_listed_sentences_first(filled):
     assert found == [("my-blip", "BLIP", SENTENCE), ("a tagger", "WD tagger", TAGS)]
 
 
+def test_what_was_fetched_in_part_gives_way_to_what_is_whole(paths):
+    put(paths, "a-half", {"model_type": "blip"})
+    assert find_captioner("clip", paths).name == "a-half"  # using it tells what is missing
+    put(paths, "whole", {"model_type": "blip"}, "model.safetensors")
+    assert find_captioner("clip", paths).name == "whole" and find_captioner("a-half", paths).name == "a-half"
+
+
 @pytest.mark.parametrize(
     ("asked", "name"),
     [

@@ -120,6 +120,9 @@ class FakeService:
     def upscalers(self):
         return ["Lanczos", "Nearest"]
 
+    def captioners(self):
+        return ["blip", "tagger"]
+
     def names(self, kind, timeout=30.0):
         known = {"samplers": SAMPLERS, "schedules": SCHEDULES, "restorers": self.restorers}
         return [{"name": name} for name in known.get(kind, ())]

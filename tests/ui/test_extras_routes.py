@@ -29,6 +29,7 @@ def test_upscalers_are_offered_and_face_restorers_where_there_are_any(at, servic
     assert at("127.0.0.1").get("/ui/extras").json() == {
         "upscalers": ["None", "Lanczos", "Nearest"],
         "restorers": [],
+        "captioners": ["blip", "tagger"],
         "folders": True,
     }
     service.restorers = ("GFPGAN",)

@@ -7,6 +7,8 @@ turns numbers into words. Nothing in it is executed, and nothing is fetched.
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +63,8 @@ KINDS.register("WD tagger")(
 
 
 def captioners(paths: Paths) -> list[Captioner]:
-    """All that are there and known, by name; those that write sentences first. Reads small files only."""
+    """All that are there and known, by name; those that write sentences first, and what was fetched in part last.
+    Reads small files only."""
     found: dict[str, Captioner] = {}
     for root in paths.folders("captioners"):
         for folder in sorted(root.iterdir(), key=lambda path: path.name.casefold()):
@@ -69,7 +72,11 @@ def captioners(paths: Paths) -> list[Captioner]:
             kind = next((entry for entry in KINDS if config and entry.value.fits(config, folder)), None)
             if kind is not None:
                 found.setdefault(folder.name, Captioner(folder.name, kind.name, kind.value.writes, folder))
-    return sorted(found.values(), key=lambda one: (one.writes != SENTENCE, one.name.casefold()))
+
+    def place(one: Captioner) -> tuple[bool, bool, str]:
+        return (not any(one.folder.glob("*.safetensors")), one.writes != SENTENCE, one.name.casefold())
+
+    return sorted(found.values(), key=place)
 
 
 def find_captioner(name: str, paths: Paths) -> Captioner:
@@ -98,10 +105,13 @@ def not_installed(writes: str, paths: Paths) -> NotFound:
         TAGS: ("SmilingWolf/wd-vit-tagger-v3", "config.json selected_tags.csv model.safetensors"),
     }[writes]
     folder = paths.new_folder("captioners") / model.rpartition("/")[2]
+    tool = Path(sys.executable).with_name("hf.exe" if os.name == "nt" else "hf")
+    command = [str(tool) if tool.exists() else "hf", "download", model, *files.split(), "--local-dir", str(folder)]
+    typed = " ".join(f'"{part}"' if " " in part else part for part in command)
     return NotFound(
         f"No {what} is installed.",
         f"A model folder was wanted in {folder.parent}.",
-        f"Fetch one with the tool of the program's environment: hf download {model} {files} --local-dir {folder}",
+        f"Fetch one in a terminal: {typed}",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the extras panel can offer: upscalers, face restorers, and folders for those who sit before the machine."""
+"""What the extras panel can offer: upscalers, face restorers, captioners, and folders for who sits at the machine."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ def _names(service: JobService) -> dict[str, list[str]]:
     added = {kind: [entry["name"] for entry in service.names(kind, 0.0)] for kind in ("upscalers", "restorers")}
     names = [NO_UPSCALER, *service.upscalers()]
     upscalers = dict.fromkeys([*names, *added["upscalers"]])
-    return {"upscalers": list(upscalers), "restorers": added["restorers"]}
+    return {"upscalers": list(upscalers), "restorers": added["restorers"], "captioners": service.captioners()}

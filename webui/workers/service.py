@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from webui.captioning.names import captioners
 from webui.engine.catalogue import Catalogue, CheckpointFile
 from webui.errors import InvalidRequest, NotFound, QueueFull, WorkerLost
 from webui.library.history import History
@@ -267,6 +268,10 @@ class JobService:
         """Names of what enlarges pictures, built in and in the model folders."""
         paths = self.catalogue.library.paths if self.catalogue else Paths()
         return [upscaler.name for upscaler in names(paths) if upscaler.name != "None"]
+
+    def captioners(self) -> list[str]:
+        """Names of the folders of what describes pictures."""
+        return [one.name for one in captioners(self.catalogue.library.paths)] if self.catalogue else []
 
     def samplers(self) -> list[str]:
         """Names of the samplers, in the order to show."""

@@ -2,8 +2,10 @@
 "use strict";
 
 (() => {
-  const { one, input, onAppear, t, ask, complain, toast, tasks } = emulsion;
+  const { one, input, onAppear, t, ask, complain, toast, stored, store, tasks } = emulsion;
   const STUDIO = ["txt2img", "img2img", "inpaint"];
+  const KEY = "emulsion.captioner";
+  let captioners = null; // names of those that are installed, once they were asked for
 
   // The prompt as typing would change it: the browser's undo brings the old one back, and so does the message's button.
   function write(text) {
@@ -30,7 +32,7 @@
     try {
       const headers = { "Content-Type": "application/octet-stream" };
       const { id } = await ask("uploads", { method: "POST", headers, body: blob });
-      const view = await tasks.follow(await tasks.start("caption", { images: [id] }));
+      const view = await tasks.follow(await tasks.start("caption", { images: [id], captioner: chosen() }));
       const [caption] = view.outcome?.captions ?? [];
       if (view.state === "failed") return refused(view.error);
       if (!caption) return toast([t("describe.nothing")], { bad: true });
@@ -44,9 +46,27 @@
     }
   }
 
+  // The captioner that the reader chose, as long as it is there; else the server's first.
+  const chosen = () => (captioners?.includes(stored("localStorage", KEY)) ? stored("localStorage", KEY) : "");
+
   function follow() {
     const button = one("#em-describe");
-    if (button && emulsion.canvas) button.closest(".em-describe").hidden = !emulsion.canvas.has();
+    if (!button || !emulsion.canvas) return;
+    button.closest(".em-describe").hidden = !emulsion.canvas.has();
+    if (emulsion.canvas.has()) offer();
+  }
+
+  // Where there are several captioners, one can be chosen.
+  async function offer() {
+    const select = one("#em-describe-by");
+    if (captioners || !select) return;
+    captioners = [];
+    captioners = await ask("extras").then((choices) => choices.captioners, () => null); // null: asked again next time
+    if (!captioners) return;
+    select.replaceChildren(...captioners.map((name) => new Option(name, name)));
+    select.value = chosen() || captioners[0];
+    select.hidden = captioners.length < 2;
+    select.onchange = () => store("localStorage", KEY, select.value);
   }
 
   onAppear("#em-describe", (button) => {
