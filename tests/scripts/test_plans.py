@@ -172,7 +172,7 @@ def test_a_matrix_has_every_choice_of_its_parts() -> None:
         *("a cat, by night", "a cat, red, by night", "a cat, sitting, by night", "a cat, red, sitting, by night"),
     ]
     assert [cell.place[:2] for cell in cells] == [(x, y) for y in range(2) for x in range(4)]
-    assert (cells[3].labels, cells[4].labels) == (("red\nsitting", "–"), ("–", "by night"))
+    assert (cells[3].labels, cells[4].labels) == (("red\nsitting", "-"), ("-", "by night"))
     assert {cell.request.seed for cell in cells} == {3}
 
 

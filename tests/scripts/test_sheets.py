@@ -134,14 +134,19 @@ def test_long_labels_are_wrapped_within_their_width() -> None:
 
 
 def test_a_label_without_a_font_is_written_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fonts, "wide_fonts", lambda: ())
-    fonts._wide.cache_clear()
-    try:
-        font, text = fonts.font_for("水彩 cat", 14)
-    finally:
-        fonts._wide.cache_clear()
-    assert text == "\\u6c34\\u5f69 cat"
+    monkeypatch.setattr(fonts, "fonts_of_the_system", lambda: ())
+    font, text = fonts.font_for("水彩 café – 640×480", 14)
+    assert text == "\\u6c34\\u5f69 caf\\xe9 \\u2013 640\\xd7480"
     assert font.getlength(text) > 0
+
+
+@pytest.mark.skipif(not fonts.fonts_of_the_system(), reason="no other font is installed")
+@pytest.mark.parametrize("label", ["plain words", "crème brûlée", "640×480 – “Łódź”", "эмульсия"])
+def test_no_letter_of_a_label_is_drawn_as_a_box(label: str) -> None:
+    font, text = fonts.font_for(label, 20)
+    box = font.getmask("\uffff")
+    assert text == label
+    assert all(bytes(font.getmask(letter)) != bytes(box) for letter in label if letter != " ")
 
 
 @pytest.mark.skipif(not fonts.wide_fonts(), reason="no font with Chinese characters is installed")

@@ -48,7 +48,7 @@ class Axis:
     def label(self, value: Any) -> str:
         """A value as the grid's legend says it."""
         if isinstance(value, tuple):
-            return " × ".join(map(str, value)) if self.kind == "size" else ", ".join(value)
+            return "x".join(map(str, value)) if self.kind == "size" else ", ".join(value)
         if isinstance(value, float):
             value = f"{value:.6g}"
         return str(value) if self.kind in ("text", "choice", "setting") else f"{self.name}: {value}"

@@ -27,19 +27,39 @@ NAMES = (
     *("DroidSansFallback*", "msyh.tt*", "PingFang*", "Hiragino Sans GB*", "STHeiti*", "simhei.ttf", "simsun.ttc"),
     *("Arial Unicode*", "NotoSerifCJK-Regular.*", "NotoSerifCJK*"),
 )
-_OWN = 0x17F  # Pillow's own font has Latin letters up to here
-_ALSO = set("–—‘’“”…•×·−")
+# Names of those with the letters of Europe, for systems without the former.
+PLAIN_NAMES = ("DejaVuSans.ttf", "NotoSans-Regular.*", "LiberationSans-Regular.ttf", "[Aa]rial.ttf", "segoeui.ttf")
+MOST = 8  # fonts of a kind that are tried
+_NOWHERE = "\uffff"  # no character: what a font shows instead
 
 
 def font_for(text: str, size: int) -> tuple[Font, str]:
     """A font of so many pixels that can show a text, and the text as it is then shown.
 
-    Where no font of the system has the characters, they are written as `\\u4e2d`.
+    Pillow's own font has the letters of English alone. What the best font lacks is written as `\\u4e2d`.
     """
-    if all(ord(letter) <= _OWN or letter in _ALSO for letter in text):
-        return _own(size), text
-    wide = _wide(size)
-    return (wide, text) if wide is not None else (_own(size), text.encode("ascii", "backslashreplace").decode())
+    letters = "".join(sorted(set(text)))
+    font, lacking = _own(size), _lacking(_own(size), letters)
+    for file in fonts_of_the_system() if lacking else ():
+        other = _opened(file, size)
+        if other is not None and len(missing := _lacking(other, letters)) < len(lacking):
+            font, lacking = other, missing
+        if not lacking:
+            break
+    escaped = {ord(letter): letter.encode("unicode_escape").decode() for letter in lacking}
+    return font, text.translate(escaped)
+
+
+def _lacking(font: Font, letters: str) -> str:
+    """Those of the letters for which a font shows the sign of what it lacks."""
+    sign = _shape(font, _NOWHERE)
+    return "".join(letter for letter in letters if not letter.isspace() and _shape(font, letter) == sign)
+
+
+@functools.lru_cache(4096)
+def _shape(font: Font, letter: str) -> bytes:
+    mask = font.getmask(letter)
+    return bytes(mask) + bytes(str(mask.size), "ascii")
 
 
 @functools.lru_cache(64)
@@ -48,21 +68,29 @@ def _own(size: int) -> Font:
 
 
 @functools.lru_cache(64)
-def _wide(size: int) -> Font | None:
-    for file in wide_fonts():
-        try:
-            return ImageFont.truetype(str(file), size)
-        except (OSError, ValueError):
-            continue  # damaged, or of a kind that FreeType does not read
-    return None
+def _opened(file: Path, size: int) -> Font | None:
+    try:
+        return ImageFont.truetype(str(file), size)
+    except (OSError, ValueError):
+        return None  # damaged, or of a kind that FreeType does not read
 
 
 @functools.cache
 def wide_fonts() -> tuple[Path, ...]:
     """Font files of this system with Chinese characters, best first."""
+    return _found(NAMES)
+
+
+@functools.cache
+def fonts_of_the_system() -> tuple[Path, ...]:
+    """Font files that may hold what Pillow's own font lacks, best first."""
+    return (*wide_fonts()[:MOST], *_found(PLAIN_NAMES)[:MOST])
+
+
+def _found(names: tuple[str, ...]) -> tuple[Path, ...]:
     folders = [Path(folder).expanduser() for folder in FOLDERS]
     return tuple(
         itertools.chain.from_iterable(
-            sorted(folder.rglob(name)) for name in NAMES for folder in folders if folder.is_dir()
+            sorted(folder.rglob(name)) for name in names for folder in folders if folder.is_dir()
         )
     )

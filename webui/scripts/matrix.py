@@ -47,7 +47,7 @@ def plan(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -
         if arguments["different_seeds"]:
             changed = replace(changed, seed=seed + number)
         labels = tuple(
-            "\n".join(part for part in half if part in chosen) or "–" for half in (parts[:across], parts[across:])
+            "\n".join(part for part in half if part in chosen) or "-" for half in (parts[:across], parts[across:])
         )
         cells.append(Cell(changed, labels, (number % 2**across, number >> across, 0)))
     return cells
