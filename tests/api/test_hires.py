@@ -65,6 +65,12 @@ def test_each_field_reaches_the_second_pass(client, house, fields, name, value):
     assert getattr(passes(client, house, **fields)[1], name) == value
 
 
+@pytest.mark.parametrize(("fields", "scale"), [({"hr_cfg": 3.5}, 3.5), ({"hr_cfg": 0}, 6), ({}, 6)])
+def test_the_second_pass_has_a_guidance_scale_of_its_own(client, house, fields, scale):
+    first, second = passes(client, house, cfg_scale=6, **fields)
+    assert (first.guidance.scale, second.guidance.scale) == (6, scale)
+
+
 def test_an_unknown_sampler_of_the_second_pass_is_a_400(client):
     answer = client.post("/sdapi/v1/txt2img", json={**SMALL, "enable_hr": True, "hr_sampler_name": "no such"})
     assert answer.status_code == 400

@@ -91,6 +91,7 @@ class TextToImageFields(GenerationFields):
     hr_checkpoint_name: str | None = None
     hr_sampler_name: str | None = None
     hr_scheduler: str | None = None
+    hr_cfg: float | None = None  # as in Forge; None or 0: that of the first pass
     hr_prompt: str = ""
     hr_negative_prompt: str = ""
 

@@ -106,6 +106,7 @@ def _hires(first: Pass, second: Pass) -> dict[str, Any]:
         "hr_second_pass_steps": second.steps if second.steps != first.steps else 0,
         "hr_sampler_name": second.sampler if second.sampler != first.sampler else None,
         "hr_scheduler": second.schedule if second.schedule != first.schedule else None,
+        "hr_cfg": second.guidance.scale if second.guidance.scale != first.guidance.scale else None,
         "hr_checkpoint_name": second.checkpoint,
         "hr_prompt": second.prompt or "",
         "hr_negative_prompt": second.negative_prompt or "",

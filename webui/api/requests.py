@@ -156,6 +156,7 @@ def _hires(
         sampler=sampler,
         schedule=schedule,
         steps=fields.hr_second_pass_steps or first.steps,
+        guidance=dataclasses.replace(first.guidance, scale=fields.hr_cfg or first.guidance.scale),
         denoising_strength=strength,
         upscaler=fields.hr_upscaler or "Latent",
         extra_noise=settings["extra_noise"],
