@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import base64
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ INPAINT_FIELDS = {
     "mask_from_alpha": "from_alpha",
     "mask_weight": "condition_weight",
 }
+OF_A_MASK = ("invert_mask", "masked_content", "inpaint_area", "padding", "mask_blur", "soft_inpaint")
 HIRES_FIELDS = {
     "hires_upscaler": "upscaler",
     "hires_steps": "steps",
@@ -110,19 +111,15 @@ def with_pass_options(
         first = _from_image(first, options, facts, settings)
     first = _changed(first, options, PASS_FIELDS)
     if first.source != "image":
-        useless = [
-            name
-            for name in (*PASS_FIELDS, *INPAINT_FIELDS, "mask", "mask_blur", "soft_inpaint", "outpaint")
-            if getattr(options, name) is not None
-        ]
-        if useless:
-            flag = "--" + useless[0].replace("_", "-")
-            raise InvalidRequest(f"{flag} says how to change a picture.", "Name one with --init-image.")
+        names = (*PASS_FIELDS, *INPAINT_FIELDS, "mask", "mask_blur", "soft_inpaint", "outpaint")
+        _refuse(options, names, "how to change a picture", "Name one with --init-image.")
     first = dataclasses.replace(first, inpaint=_inpaint(first.inpaint, options))
     if options.mask is not None:
         first = dataclasses.replace(first, mask=_read(options.mask))
     if options.outpaint is not None:
         first = dataclasses.replace(first, outpaint=_outpaint(options.outpaint))
+    if first.source == "image" and not first.masked:
+        _refuse(options, OF_A_MASK, "how to use a mask", "Give one with --mask, --mask-from-alpha or --outpaint.")
     if options.image_cfg is not None:
         guidance = dataclasses.replace(first.guidance, image_scale=options.image_cfg)
         first = dataclasses.replace(first, guidance=guidance)
@@ -131,6 +128,12 @@ def with_pass_options(
         later[:1] = [_hires(first, later[0] if later else None, options)]
     *others, last = first, *later
     return *others, _last(last, options)
+
+
+def _refuse(options: argparse.Namespace, names: Iterable[str], says: str, remedy: str) -> None:
+    useless = next((name for name in names if getattr(options, name) is not None), None)
+    if useless:
+        raise InvalidRequest(f"--{useless.replace('_', '-')} says {says}.", remedy)
 
 
 def _from_image(first: Pass, options: argparse.Namespace, facts: ModelFacts, settings: Mapping[str, Any]) -> Pass:
@@ -231,5 +234,6 @@ def _read(file: str) -> str:
         data = read_bytes(Path(file))
         open_picture(data)
     except FileError as error:
-        raise InvalidRequest(f"{file}: {error.found}", error.wanted) from None
+        found = error.found if error.found.startswith(Path(file).name) else f"{file}: {error.found}"
+        raise InvalidRequest(found, error.wanted) from None
     return base64.b64encode(data).decode()

@@ -9,6 +9,7 @@ from tests.engine.conftest import write_checkpoint
 from tests.engine.pictures import as_base64, box_mask, difference, noise_picture, pixels
 from webui.diffusion.laws import DiscreteLaw, FlowLaw
 from webui.engine.keep import hard_blend, mixed, soft_blend
+from webui.engine.pictures import Paste, changed_mask
 from webui.engine.plan import make_plan
 from webui.engine.run import run
 from webui.engine.session import Session
@@ -126,6 +127,34 @@ def test_only_masked_keeps_the_size_of_the_picture_and_paints_at_that_of_the_pas
 def test_an_empty_mask_is_refused(make, wanted, area):
     with pytest.raises(InvalidRequest, match="empty"):
         make(inpainted(wanted, Inpaint(area=area), mask=Image.new("L", (64, 64), 0)))
+
+
+@pytest.mark.parametrize(
+    ("inpaint", "mask", "words"),
+    [
+        (Inpaint(invert=True), Image.new("L", (64, 64), 255), "covers the whole picture, and is inverted"),
+        (Inpaint(from_alpha=True), None, "No part of the picture is transparent"),
+    ],
+)
+def test_why_a_mask_is_empty_is_said(make, wanted, inpaint, mask, words):
+    with pytest.raises(InvalidRequest, match=words):
+        make(inpainted(wanted, inpaint, mask=mask))
+
+
+@pytest.mark.parametrize(("size", "told"), [((64, 64), False), ((32, 32), False), ((64, 20), True)])
+def test_a_mask_of_other_proportions_is_told(make, wanted, size, told):
+    make(inpainted(wanted, mask=Image.new("L", size, 255)))
+    notes = [str(event) for event in make.events]
+    assert any(f"mask of {size[0]}×{size[1]} pixels was stretched" in note for note in notes) == told
+
+
+def test_a_soft_mask_leaves_no_edge_where_its_blur_ends():
+    mask = blurred(box_mask(), (8, 8))
+    everything = changed_mask(Paste(noise_picture(), mask), Image.new("L", (64, 64), 255))
+    taken = np.asarray(everything).astype(int)
+    assert not taken[np.asarray(mask) == 0].any()
+    assert (taken[np.asarray(mask) >= 32] == 255).all()
+    assert np.abs(np.diff(taken, axis=1)).max() <= 64  # a step of 255 would be seen as a line
 
 
 def test_outpainting_enlarges_the_picture_and_keeps_it(make, wanted):

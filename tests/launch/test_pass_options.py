@@ -131,6 +131,14 @@ def test_options_that_would_do_nothing_are_refused(options: list[str]) -> None:
         request_of(*options)
 
 
+@pytest.mark.parametrize("options", [["--invert-mask"], ["--soft-inpaint"], ["--mask-blur", "3"], ["--padding", "8"]])
+def test_options_of_a_mask_are_refused_where_there_is_none(picture: str, options: list[str]) -> None:
+    with pytest.raises(InvalidRequest, match=options[0]):
+        request_of("--init-image", picture, *options)
+    for mask in (["--mask", picture], ["--mask-from-alpha"], ["--outpaint", "left=8"]):
+        assert request_of("--init-image", picture, *mask, *options).passes[0].masked
+
+
 def test_a_file_that_is_no_picture_is_told_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     for name in ("notes.txt", "missing.png"):

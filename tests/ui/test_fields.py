@@ -169,6 +169,7 @@ def test_the_refiner_takes_over_where_one_is_chosen() -> None:
     [
         ({"mode": "img2img"}, "no picture to start from"),
         ({"mode": "inpaint", "source_image": "blob:1"}, "Nothing of the picture is marked"),
+        ({"mode": "inpaint", "source_image": "blob:1", "invert_mask": True}, "paint over what is to stay"),
     ],
 )
 def test_what_a_tab_lacks_is_said(changes: dict[str, Any], words: str) -> None:

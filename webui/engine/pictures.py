@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image, ImageChops
@@ -58,8 +59,11 @@ class SourcePicture:
     fingerprint: str = ""
 
 
-def read_source(step: Pass, number: int, factor: int, enlarge: Enlarge = stretched) -> SourcePicture:
-    """The source of picture `number` of a job; sides of what is encoded are multiples of `factor`.
+def read_source(
+    step: Pass, number: int, factor: int, enlarge: Enlarge = stretched, note: Callable[[str], None] = lambda _: None
+) -> SourcePicture:
+    """The source of picture `number` of a job; sides of what is encoded are multiples of `factor`. `note` is told what
+    a user may not have meant.
 
     Raises InvalidRequest for an empty mask, DamagedFile or UnsafeFile for what is no picture.
     """
@@ -67,7 +71,7 @@ def read_source(step: Pass, number: int, factor: int, enlarge: Enlarge = stretch
     given = load_picture(picture_bytes(sources[number % len(sources)]))
     picture, size = flattened(given, step.background), (step.width, step.height)
     fingerprint = hashlib.md5(picture.tobytes(), usedforsecurity=False).hexdigest()
-    mask = _mask(step, given)
+    mask = _mask(step, given, note)
     if step.outpaint != Outpaint():
         sides = step.outpaint
         picture, mask = outpainted(picture, sides.left, sides.right, sides.up, sides.down, mask)
@@ -77,7 +81,7 @@ def read_source(step: Pass, number: int, factor: int, enlarge: Enlarge = stretch
         return SourcePicture(resized(picture, size, step.resize_mode, enlarge), None, None, fingerprint)
     mask = blurred(mask, step.inpaint.mask_blur)
     if mask.getbbox() is None:
-        raise InvalidRequest("The mask is empty.", "Something to repaint was wanted.", "Paint over it, or invert it.")
+        raise _empty_mask(step)
     mode = "stretch" if step.resize_mode == "latent" else step.resize_mode
     if step.inpaint.area == "masked":
         box = masked_region(mask, step.inpaint.padding, size)
@@ -92,7 +96,16 @@ def read_source(step: Pass, number: int, factor: int, enlarge: Enlarge = stretch
     return SourcePicture(picture, mask, paste, fingerprint)
 
 
-def _mask(step: Pass, given: Image.Image) -> Image.Image | None:
+def _empty_mask(step: Pass) -> InvalidRequest:
+    wanted = "Something to repaint was wanted."
+    if step.inpaint.invert:
+        return InvalidRequest("The mask covers the whole picture, and is inverted.", wanted, "Do not invert it.")
+    if step.inpaint.from_alpha:
+        return InvalidRequest("No part of the picture is transparent.", wanted, "Give a mask of its own.")
+    return InvalidRequest("The mask is empty.", wanted, "Paint over it, or invert it.")
+
+
+def _mask(step: Pass, given: Image.Image, note: Callable[[str], None]) -> Image.Image | None:
     """The mask of the whole given picture, inverted where that is wanted; None where all is repainted."""
     if not step.masked:
         return None
@@ -103,6 +116,9 @@ def _mask(step: Pass, given: Image.Image) -> Image.Image | None:
     else:
         mask = Image.new("L", given.size, 0)  # outpainting alone
     if mask.size != given.size:
+        (width, height), (across, down) = mask.size, given.size
+        if abs(width * down - height * across) > 0.02 * height * across:
+            note(f"The mask of {width}×{height} pixels was stretched to the picture's {across}×{down}.")
         mask = mask.resize(given.size, LANCZOS)
     if step.inpaint.invert and (step.mask or step.inpaint.from_alpha):
         mask = inverted(mask)
@@ -110,14 +126,15 @@ def _mask(step: Pass, given: Image.Image) -> Image.Image | None:
 
 
 def changed_mask(paste: Paste, changed: Image.Image) -> Image.Image:
-    """The mask of what has changed, made of one in the size of the pass; nothing that was not painted is in it."""
+    """The mask of what has changed, made of one in the size of the pass; nothing that was not painted is in it, and the
+    outermost of what was painted by degrees, so that no edge is seen where a blurred mask ends."""
     if paste.box is None:
         whole = stretched(changed, paste.original.size)
     else:
         left, top, right, bottom = paste.box
         whole = Image.new("L", paste.original.size, 0)
         whole.paste(resized(changed, (right - left, bottom - top), "crop"), (left, top))
-    return ImageChops.darker(whole, paste.mask.point(lambda value: 255 if value else 0))
+    return ImageChops.darker(whole, paste.mask.point(lambda value: min(255, 8 * value)))
 
 
 def _whole_cells(size: tuple[int, int], factor: int) -> tuple[int, int]:

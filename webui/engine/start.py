@@ -47,7 +47,8 @@ def sources_of(given: Surroundings, pictures: Sequence[PicturePlan], number: int
     for picture in pictures:
         key = number, picture.index % len(settings.sources)
         if key not in given.sources:
-            given.sources[key] = read_source(settings, key[1], step.base.facts.factor, _enlarger(given, step))
+            enlarge, factor = _enlarger(given, step), step.base.facts.factor
+            given.sources[key] = read_source(settings, key[1], factor, enlarge, given.report.note)
         found.append(given.sources[key])
     return tuple(found)
 

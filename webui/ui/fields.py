@@ -218,9 +218,10 @@ def _passes(given: _Parts) -> list[dict[str, Any]]:
 
 def _inpainting(given: _Parts) -> dict[str, Any]:
     if not given.source["mask"] and not any(given.outpaint.values()):
-        raise InvalidRequest(
-            "Nothing of the picture is marked.", "", "Paint over what is to be made anew, or give pixels to grow by."
-        )
+        remedy = "Paint over what is to be made anew, or give pixels to grow by."
+        if given.inpaint["invert"]:
+            remedy = "The mask is inverted: paint over what is to stay."
+        raise InvalidRequest("Nothing of the picture is marked.", "", remedy)
     blur = given.page["mask_blur"]
     soft = given.soft if given.page["soft_inpaint"] else None
     return {"inpaint": {**given.inpaint, "mask_blur": (blur, blur), "soft": soft}, "outpaint": given.outpaint}
