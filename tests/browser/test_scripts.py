@@ -72,6 +72,25 @@ def test_what_is_wrong_with_a_script_stands_below_it_and_stops_it(
     assert last_request()["prompt"] == "no script any more"
 
 
+def test_a_preset_keeps_the_script_and_undo_takes_it_back(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    open_fold(page)
+    page.select_option("#em-script-name", "X/Y/Z plot")
+    page.fill("[data-argument=x_values]", "3-5")
+    page.click("#em-presets")
+    page.fill("#em-preset-name", "a plot of mine")
+    page.press("#em-preset-name", "Enter")
+    page.wait_for_selector(".em-toast:has-text('a plot of mine')")
+    page.select_option("#em-script-name", "")
+    page.click("#em-presets")
+    page.click(".em-presets-load:has-text('a plot of mine')")
+    page.wait_for_selector("[data-argument=x_values]")
+    assert page.input_value("[data-argument=x_values]") == "3-5"
+    page.click(".em-toast .em-button")
+    page.wait_for_selector("[data-argument=x_values]", state="detached")
+    assert page.input_value("#em-script-name") == ""
+
+
 def test_a_batch_of_files_is_sent_and_made_picture_by_picture(open_page: Callable[..., Any]) -> None:
     page = open_page()
     page.click("#em-tab-img2img-button")

@@ -36,6 +36,21 @@ def test_a_preset_comes_back_as_it_was_kept(service: FakeService, store: Setting
     assert request_from_values([whole[name] for name in NAMES]).passes[0].steps == 33
 
 
+@pytest.mark.parametrize("kept", ['{"script": "Prompt matrix", "arguments": {"put_at_start": true}}', ""])
+def test_a_preset_holds_its_script_or_that_there_was_none(
+    service: FakeService, store: SettingsStore, kept: str
+) -> None:
+    presets = Presets(store.settings.paths.data)
+    presets.save("A", {"steps": 9, "script": kept})
+    presets.begin_with("A")
+    found, report = said(service, store, preset="A")
+    assert found == {"steps": 9} and len(report["notes"]) == 1
+    assert report["script"] == (json.loads(kept) if kept else {"script": "", "arguments": {}})
+    assert "script" not in opening_values(service, store, "en")  # type: ignore[arg-type]
+    presets.save("Old", {"steps": 9})
+    assert "script" not in said(service, store, preset="Old")[1]
+
+
 def test_an_unknown_preset_changes_nothing(service: FakeService, store: SettingsStore) -> None:
     found, report = said(service, store, preset="nothing")
     assert found == {} and "There is no preset named 'nothing'" in report["error"]["found"]

@@ -21,7 +21,7 @@ from webui.ui.actions import Filled, error_parts
 from webui.ui.choices import menus, starting_values
 from webui.ui.fields import MAY_BE_EMPTY, NAMES, SEEDS, default_values
 from webui.ui.language import text
-from webui.ui.presets import NOT_KEPT, Presets
+from webui.ui.presets import NOT_KEPT, SCRIPT, Presets
 from webui.ui.reading import read_json
 from webui.workers.service import JobService
 
@@ -38,9 +38,10 @@ def fill(service: JobService, store: SettingsStore, wanted: str, language: str) 
         if "values" in said:
             return _of_values(service, said["values"], [], language, bool(said.get("quiet")))
         if "preset" in said:
-            values = Presets(store.settings.paths.data).find(str(said["preset"]))
+            values = dict(Presets(store.settings.paths.data).find(str(said["preset"])))
+            script = values.pop(SCRIPT, None)
             done = text(language, "preset.loaded", name=str(said["preset"])[:SHOWN])
-            return _of_values(service, values, [done], language)
+            return _with_script(_of_values(service, values, [done], language), script)
         if "defaults" in said:
             values = starting_values(service, store.settings)
             return _of_values(service, values, [text(language, "preset.defaults_done")], language)
@@ -54,6 +55,7 @@ def opening_values(service: JobService, store: SettingsStore, language: str) -> 
     """What the fields show when a page opens: the settings' values, and over them those of the chosen preset."""
     values = starting_values(service, store.settings)
     kept = Presets(store.settings.paths.data).starting()
+    kept = {name: value for name, value in kept.items() if name != SCRIPT}
     return values | (fitting(service, kept, language)[0] if kept else {})
 
 
@@ -63,6 +65,14 @@ def _of_values(service: JobService, values: Any, notes: list[str], language: str
     fits, problems = fitting(service, values, language)
     report = {"quiet": True} if quiet else {"notes": [*notes, *problems]}
     return Filled(fits, json.dumps(report))
+
+
+def _with_script(filled: Filled, script: Any) -> Filled:
+    """With the script that a preset holds; None of those from before presets held any: the page's own stays."""
+    if not isinstance(script, str):
+        return filled
+    chosen = read_json(script) if script else {"script": "", "arguments": {}}
+    return replace(filled, report=json.dumps({**json.loads(filled.report), "script": chosen}))
 
 
 def fitting(service: JobService, values: Mapping[str, Any], language: str) -> tuple[dict[str, Any], list[str]]:

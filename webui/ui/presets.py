@@ -18,6 +18,7 @@ FILE = "presets.json"
 FILE_VERSION = 1
 # What belongs to the moment and not to a way of working.
 NOT_KEPT = ("mode", "source_image", "source_mask")
+SCRIPT = "script"  # kept beside the fields: {"script", "arguments"} as JSON, or "" for none
 NAME_LENGTH = 100  # characters
 MOST = 1000  # presets
 TEXT_LENGTH = 100_000  # characters of one value
@@ -72,7 +73,7 @@ class Presets:
         if not name or len(name) > NAME_LENGTH or not name.isprintable():
             wanted = f"One line of 1 to {NAME_LENGTH} characters was wanted."
             raise InvalidRequest(f"The name of the preset is {name[:40]!r}.", wanted)
-        known = {field: values[field] for field in NAMES if field in values and field not in NOT_KEPT}
+        known = {field: values[field] for field in (*NAMES, SCRIPT) if field in values and field not in NOT_KEPT}
         wrong = [field for field, value in known.items() if not _is_plain(value)]
         if wrong or not known:
             raise InvalidRequest(f"{wrong[0]} cannot be kept." if wrong else "The preset holds no field.")

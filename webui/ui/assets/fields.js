@@ -24,7 +24,11 @@
   // Without `words` it says what the server says of it.
   async function replace(wanted, words = null) {
     const before = await values();
-    const undo = () => emulsion.settings.fill({ values: before, quiet: true });
+    const script = JSON.parse(emulsion.script.value() || '{"script": "", "arguments": {}}');
+    const undo = () => {
+      emulsion.settings.fill({ values: before, quiet: true });
+      emulsion.script.restore(script.script, script.arguments);
+    };
     if (!words) return emulsion.settings.fill(wanted, { undo });
     const after = () => emulsion.toast([words], { action: emulsion.t("button.undo"), act: undo });
     return emulsion.settings.fill({ ...wanted, quiet: true }, { after });

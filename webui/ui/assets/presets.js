@@ -63,7 +63,8 @@
       if (!wanted) return name.focus();
       if (kept.presets.includes(wanted) && !sure(form.lastChild, t("preset.replace"))) return;
       attempt(async () => {
-        const answer = await ask("presets", json("PUT", { name: wanted, values }));
+        const script = emulsion.script.value();
+        const answer = await ask("presets", json("PUT", { name: wanted, values: { ...values, script } }));
         box.close();
         toast([t("preset.saved", { name: wanted })]);
         return answer;

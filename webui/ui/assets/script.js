@@ -80,7 +80,7 @@
   const nameOf = (found) => words(`script.name.${found.slug}`, found.name);
 
   function choose(name) {
-    const found = known.scripts.find((script) => script.name === name);
+    const found = known?.scripts.find((script) => script.name === name);
     Object.assign(state, { name, title: found ? nameOf(found) : "", tabs: found?.tabs ?? [] });
     draw(); // nothing, while the fold was never opened
     changed();
@@ -107,11 +107,12 @@
     ].filter(Boolean);
   }
 
-  // A script as a picture's settings name it: chosen in its fold, with these arguments and all others as usual.
+  // A script as a picture's settings or a preset name it: chosen in its fold, with these arguments and all others as
+  // usual; "" for none.
   async function restore(name, args) {
-    if (!known) await load();
-    if (!known?.scripts.some((each) => each.name === name)) return;
-    state.given[name] = { ...args };
+    if (name && !known) await load();
+    if (name && !known?.scripts.some((each) => each.name === name)) return;
+    if (name) state.given[name] = { ...args };
     choose(name);
   }
 
