@@ -72,6 +72,27 @@ def test_the_wheel_zooms_towards_the_pointer(open_canvas: OpenCanvas) -> None:
     assert canvas.page.evaluate("scrollY") == 0
 
 
+def test_the_wheel_with_the_control_key_sizes_the_brush_and_two_fingers_zoom(open_canvas: OpenCanvas) -> None:
+    canvas = open_canvas()
+    canvas.load(gradient(512, 512))
+    look = "[emulsion.canvasTools.brush.size, emulsion.canvasView.view.scale]"
+    canvas.brush(size=50)
+    size, scale = canvas.page.evaluate(look)
+    canvas.page.mouse.move(427, 309)
+    canvas.page.keyboard.down("Control")
+    canvas.page.mouse.wheel(0, -100)
+    canvas.page.wait_for_function("before => emulsion.canvasTools.brush.size > before", arg=size)
+    canvas.page.mouse.wheel(0, 400)
+    canvas.page.wait_for_function("before => emulsion.canvasTools.brush.size < before", arg=size)
+    canvas.page.keyboard.up("Control")
+    size, now = canvas.page.evaluate(look)
+    assert now == scale
+    pinch = """() => document.querySelector("#em-canvas-stage").dispatchEvent(
+        new WheelEvent("wheel", { deltaY: -20, ctrlKey: true, bubbles: true, cancelable: true }))"""
+    canvas.page.evaluate(pinch)
+    assert canvas.page.evaluate(look)[0] == size and canvas.page.evaluate(look)[1] > scale
+
+
 def test_a_wheel_that_scrolls_the_page_does_not_begin_to_zoom(open_canvas: OpenCanvas) -> None:
     canvas = open_canvas(height=500)
     canvas.load(gradient(512, 512))

@@ -18,6 +18,7 @@
   let lastPoint = null; // where a straight line of the next stroke starts
   let pen = false; // once there is a pen, fingers do not paint
   let lastScroll = 0;
+  let control = false; // the key is held; two fingers on a touchpad are told as a wheel with the key, but press none
 
   function remembered() {
     try {
@@ -234,7 +235,12 @@
     event.preventDefault();
     event.stopPropagation();
     const lines = event.deltaMode === 1 ? 24 : event.deltaMode === 2 ? 400 : 1;
-    const amount = Math.min(200, Math.max(-200, event.deltaY * lines)) * (event.ctrlKey && !event.deltaMode ? 3 : 1);
+    const turned = Math.min(200, Math.max(-200, event.deltaY * lines));
+    if (event.ctrlKey && control && emulsion.canvas.layer()) {
+      const size = brush.size * Math.exp(-turned / 700);
+      return setBrush({ size: turned > 0 ? Math.min(brush.size - 1, size) : Math.max(brush.size + 1, size) });
+    }
+    const amount = turned * (event.ctrlKey && !event.deltaMode ? 3 : 1);
     emulsion.canvasView.zoom(Math.exp(-amount / 500), ...onScreen(event.clientX, event.clientY));
     moveRing(event);
   }
@@ -284,6 +290,10 @@
     stage.addEventListener("wheel", wheel, { passive: false });
     stage.addEventListener("contextmenu", (event) => emulsion.canvas.layer() && event.preventDefault());
   });
+  for (const name of ["keydown", "keyup"]) {
+    window.addEventListener(name, ({ key, ctrlKey }) => (control = ctrlKey || (key === "Control" && name === "keydown")), true);
+  }
+  window.addEventListener("blur", () => (control = false));
   window.addEventListener("wheel", () => (lastScroll = performance.now()), { passive: true });
   document.addEventListener("emulsion:canvas-view", () => moveRing());
   document.addEventListener("emulsion:canvas-mode", () => (abort(), setPicking(false), moveRing()));
