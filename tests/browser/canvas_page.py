@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from tests.browser.chromium import Chromium
 from webui.ui.assets import STYLES, asset
 from webui.ui.language import languages
 
@@ -158,21 +157,17 @@ class Canvas:
         )
 
 
-@contextmanager
-def canvas_in(browser: Any, troubles: list[str], width: int, height: int, **options: Any) -> Iterator[Canvas]:
-    """A fresh profile with the page; errors and requests that lead elsewhere are added to `troubles`."""
-    context = browser.new_context(viewport={"width": width, "height": height}, **{"locale": "en-US", **options})
-    context.route("**/*", lambda route: route.fulfill(body=page_text(), content_type="text/html"))
-    page = context.new_page()
-    page.set_default_timeout(20_000)
+def canvas_in(chromium: Chromium, troubles: list[str], width: int, height: int, **options: Any) -> Canvas:
+    """The canvas in a page of a new visitor; errors and requests that lead elsewhere are added to `troubles`."""
+    page = chromium.page(ADDRESS, width, height, **options)
+    page.route("**/*", lambda route: route.fulfill(body=page_text(), content_type="text/html"))
     page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
     page.on("console", lambda m: m.type == "error" and troubles.append(f"console: {m.text}"))
     page.on("request", lambda r: r.url.startswith((ADDRESS, "data:", "blob:")) or troubles.append(f"call: {r.url}"))
     page.goto(ADDRESS)
     page.wait_for_function("emulsion.canvasView.paper()")
     page.evaluate("() => emulsion.canvas.ready")
-    yield Canvas(page)
-    context.close()
+    return Canvas(page)
 
 
 def painted(canvas: Canvas) -> np.ndarray:

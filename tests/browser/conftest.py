@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.browser.chromium import PROGRAM, Chromium
+
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 STEP_SECONDS = 0.06
+RUNNING = Chromium()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip with the reason where there is no browser."""
     why = None
-    if CHROMIUM is None:
+    if PROGRAM is None:
         why = "chromium is not installed: apt-get install chromium"
     else:
         try:
@@ -34,6 +34,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if why and Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.skip(reason=why))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
+    """The browser ends with this folder's last test: while it runs, no other test of the process can use asyncio."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+            RUNNING.close()
 
 
 @pytest.fixture(scope="session")
@@ -60,23 +70,23 @@ def address() -> Iterator[str]:
         process.wait(20)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """One headless Chromium for all tests."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
+@pytest.fixture
+def chromium() -> Iterator[Chromium]:
+    """The browser that all tests share; a test's pages are closed at its end."""
+    yield RUNNING
+    RUNNING.close_pages()
 
 
 @pytest.fixture
-def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
-    """Opens the page in a fresh profile; at the end there must be no error and no request to another host."""
-    contexts, troubles = [], []
+def browser(chromium: Chromium) -> Any:
+    """The same as playwright has it, for profiles of one's own."""
+    return chromium.profile.browser
+
+
+@pytest.fixture
+def open_page(chromium: Chromium, address: str) -> Iterator[Callable[..., Any]]:
+    """Opens the page as a new visitor does; at the end there must be no error and no request to another host."""
+    troubles: list[str] = []
 
     def watch(page: Any) -> None:
         page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
@@ -87,31 +97,25 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
         )
 
     def open_(path: str = "/", width: int = 1280, height: int = 900, **options: Any) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, **{"locale": "en-US", **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
+        page = chromium.page(address, width, height, **options)
         watch(page)
         page.goto(address + path)
         ready(page)
         return page
 
     yield open_
-    for context in contexts:
-        context.close()
+    chromium.close_pages()
     assert troubles == []
 
 
 @pytest.fixture
-def open_canvas(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens the canvas alone in a fresh profile; there too must be no error and no request to another host."""
+def open_canvas(chromium: Chromium) -> Iterator[Callable[..., Any]]:
+    """Opens the canvas alone as a new visitor does; there too must be no error and no request to another host."""
     from tests.browser.canvas_page import canvas_in
 
     troubles: list[str] = []
-    with ExitStack() as stack:
-        yield lambda width=900, height=800, **options: stack.enter_context(
-            canvas_in(browser, troubles, width, height, **options)
-        )
+    yield lambda width=900, height=800, **options: canvas_in(chromium, troubles, width, height, **options)
+    chromium.close_pages()
     assert troubles == []
 
 

@@ -1,0 +1,80 @@
+"""One headless Chromium for the tests of this folder, which keeps what it has compiled from page to page."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import urlsplit
+
+PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+KEPT = "cookies,local_storage,indexeddb,cache_storage,service_workers,file_systems,storage_buckets"
+
+
+class Chromium:
+    """A browser that starts when it is first asked for a page.
+
+    Ordinary pages share a profile on the disk: Chromium keeps scripts there as compiled, which halves the work of
+    opening the page. Whatever a page keeps itself is forgotten before the next one is opened.
+    """
+
+    def __init__(self) -> None:
+        self._running = ExitStack()
+        self._profile: Any = None
+        self._contexts: list[Any] = []
+
+    @property
+    def profile(self) -> Any:
+        """The context of ordinary pages. Starts the browser."""
+        if self._profile is None:
+            from playwright.sync_api import sync_playwright
+
+            temporary = tempfile.TemporaryDirectory(prefix="emulsion-chromium-", ignore_cleanup_errors=True)
+            folder = self._running.enter_context(temporary)
+            playwright = self._running.enter_context(sync_playwright())
+            self._profile = playwright.chromium.launch_persistent_context(
+                folder, executable_path=PROGRAM, args=ARGUMENTS, locale="en-US"
+            )
+            self._running.callback(self._profile.close)
+        return self._profile
+
+    def page(self, address: str, width: int, height: int, **options: Any) -> Any:
+        """An empty page that knows nothing of earlier visits to an address.
+
+        With options of a context (language, touch, colours …), and beside another page, it has a profile of its own.
+        """
+        if options or len(self.profile.pages) > 1:
+            size = {"width": width, "height": height}
+            context = self.profile.browser.new_context(viewport=size, **{"locale": "en-US", **options})
+            self._contexts.append(context)
+            page = context.new_page()
+        else:
+            self._forget("{0.scheme}://{0.netloc}".format(urlsplit(address)))
+            page = self.profile.new_page()
+            page.set_viewport_size({"width": width, "height": height})
+        page.set_default_timeout(20_000)
+        return page
+
+    def _forget(self, origin: str) -> None:
+        session = self.profile.new_cdp_session(self.profile.pages[0])
+        session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": KEPT})
+        session.detach()
+        self.profile.clear_cookies()
+        self.profile.clear_permissions()
+
+    def close_pages(self) -> None:
+        """Close all pages that were opened since."""
+        for context in self._contexts:
+            context.close()
+        self._contexts.clear()
+        if self._profile is not None:
+            for page in self._profile.pages[1:]:  # the first is the empty one that keeps the browser open
+                page.close()
+
+    def close(self) -> None:
+        """End the browser; the next page starts another."""
+        self._contexts.clear()
+        self._profile = None
+        self._running.close()
