@@ -154,7 +154,7 @@ def hand_over(python: str, arguments: list[str]) -> int:
 
 
 def run_tests(python: str, arguments: list[str]) -> int:
-    """Lint, check types and run the tests; with arguments only pytest, with these. Not 0 if one fails."""
+    """Lint, check types and run the tests; with arguments only pytest, in one process. Not 0 if one fails."""
     checks = [
         ("ruff check", ["ruff", "check", "."]),
         ("ruff format", ["ruff", "format", "--check", "."]),
@@ -171,8 +171,22 @@ def run_tests(python: str, arguments: list[str]) -> int:
     failed = [title for title, code in codes.items() if code]
     if failed:
         print(f"(found something above: {', '.join(failed)})", flush=True)
-    code = subprocess.run([python, "-m", "pytest", "-ra", *arguments], cwd=ROOT, env=env, check=False).returncode
+    command = [python, "-m", "pytest", "-ra", *(arguments or side_by_side(env))]
+    code = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
     return code or max(codes.values(), default=0)
+
+
+def side_by_side(env: dict[str, str]) -> list[str]:
+    """Options of pytest that run the tests in up to four processes, each with its share of the cores (set in `env`).
+
+    Much of a test is waiting, for a server or a browser. Which test runs where: tests/conftest.py.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processes = min(cores, 4)
+    if processes == 1:
+        return []
+    env.setdefault("OMP_NUM_THREADS", str(cores // processes))
+    return ["-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 if __name__ == "__main__":

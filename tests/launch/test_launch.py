@@ -199,6 +199,32 @@ def test_the_test_command_fails_when_any_check_fails(monkeypatch: pytest.MonkeyP
     assert launch.run_tests("python", ["tests/nn"]) == 0 and ran == ["pytest"]
 
 
+@pytest.mark.parametrize(("cores", "processes", "threads"), [(2, 2, "1"), (12, 4, "3")])
+def test_all_tests_run_in_processes_that_share_the_cores(
+    cores: int, processes: int, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch.os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    env: dict[str, str] = {}
+    assert launch.side_by_side(env)[:2] == ["-n", str(processes)] and env == {"OMP_NUM_THREADS": threads}
+    env = {"OMP_NUM_THREADS": "7"}
+    launch.side_by_side(env)
+    assert env == {"OMP_NUM_THREADS": "7"}
+
+
+def test_with_one_core_all_tests_run_in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch.os, "sched_getaffinity", lambda pid: {3}, raising=False)
+    env: dict[str, str] = {}
+    assert (launch.side_by_side(env), env) == ([], {})
+
+
+def test_tests_that_are_named_run_in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+    finished = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(launch.subprocess, "run", lambda command, **options: ran.append(command) or finished)
+    launch.run_tests("python", ["tests/nn", "-x"])
+    assert ran == [["python", "-m", "pytest", "-ra", "tests/nn", "-x"]]
+
+
 def write_wheels(folder: Path) -> None:
     """Wheels of everything that the small lock names, so that the real pip can install it without a network."""
     folder.mkdir()
