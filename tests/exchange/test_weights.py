@@ -99,3 +99,7 @@ def test_deep_and_long_texts_take_little_time():
     ):
         for convert in (from_comfyui, from_novelai, from_invokeai):
             assert "end" in str(convert(text + " end"))
+
+
+def test_prompt_editing_weighs_nothing():
+    assert not is_weighted("[a cat:a dog:0.5], [::0.1]") and is_weighted("[a (big:1.2) cat:a dog:0.5]")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from webui.exchange.names import short
 from webui.text.attention import parse_attention
+from webui.text.schedule import timeline
 
 Pieces = list[tuple[str, float]]
 
@@ -86,7 +87,8 @@ def from_invokeai(text: str) -> tuple[str, bool]:
 
 def is_weighted(text: str) -> bool:
     """Whether a prompt in this program's grammar weighs any word."""
-    return any(weight not in (1.0, float("inf")) for _, weight in parse_attention(text))
+    texts = {span.text for span in timeline(text, 100)}  # brackets that change the prompt on the way weigh nothing
+    return any(weight not in (1.0, float("inf")) for part in texts for _, weight in parse_attention(part))
 
 
 def _written(source: str, pieces: Pieces) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from webui.errors import DamagedFile
+from webui.exchange.comfyui.bundles import unbundled
 from webui.exchange.comfyui.editor import read_editor_format
 from webui.exchange.comfyui.graph import is_api_format, read_api_format
 from webui.exchange.comfyui.translate import translate
@@ -24,7 +25,7 @@ def read_workflow(source: str | Mapping[str, Any], size: tuple[int, int] | None 
     data = _unwrapped(parse_json(source) if isinstance(source, str) else source)
     if not isinstance(data, Mapping) or not is_workflow(data):
         raise DamagedFile("This is no workflow of ComfyUI's.", "JSON with nodes was wanted.")
-    return translate(read_api_format(data) if is_api_format(data) else read_editor_format(data), size)
+    return translate(unbundled(read_api_format(data) if is_api_format(data) else read_editor_format(data)), size)
 
 
 def is_workflow(data: Mapping[str, Any]) -> bool:

@@ -79,6 +79,8 @@ def joined(walk: Walk, node: Node, conditions: list[Condition], negative: bool =
     parts = list(dict.fromkeys(conditions))
     if not parts:
         return ""
+    if len(parts) > 1 and len({part.text for part in parts}) == 1:  # such as two empty ones that share the run
+        return parts[0].text
     if len(parts) == 1:
         if (parts[0].start, parts[0].end) != (0.0, 1.0):
             walk.note(node, "Its prompt holds for a part of the run only.", ())

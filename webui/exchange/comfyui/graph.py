@@ -39,6 +39,7 @@ VALUE_INPUTS = {
     "Seed": "seed",
     "Seed (rgthree)": "seed",
     "easy seed": "seed",
+    "ImpactWildcardProcessor": "populated_text",
     "easy positive": "positive",
     "easy negative": "negative",
     "JWInteger": "value",

@@ -48,7 +48,7 @@ def translate(graph: Graph, size: tuple[int, int] | None = None) -> Reading:
     draft.put("prompt", texts[0][0])
     draft.put("negative_prompt", texts[0][1])
     draft.put("checkpoint", next((model.checkpoint for model in models if model.checkpoint), None))
-    draft.put("vae", vae_name(walk, walk.graph.source(decoder, "vae") if decoder else None))
+    draft.put("vae", vae_name(walk, walk.graph.source(decoder or last, "vae", "optional_vae")))
     if any(is_weighted(text) for pair in texts for text in pair):
         draft.put("emphasis", "No norm")
         draft.leave_out("emphasis", "No norm", COMFY_WEIGHTS)

@@ -90,6 +90,22 @@ WIDGETS: dict[str, tuple[str, ...]] = {
     "PerturbedAttentionGuidance": ("scale",),
     "HyperTile": ("tile_size", "swap_size", "max_depth", "scale_depth"),
     "TomePatchModel": ("ratio",),
+    "Efficient Loader": (
+        *("ckpt_name", "vae_name", "clip_skip", "lora_name", "lora_model_strength", "lora_clip_strength", "positive"),
+        *("negative", "token_normalization", "weight_interpretation", "empty_latent_width", "empty_latent_height"),
+        "batch_size",
+    ),
+    "KSampler (Efficient)": ("seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"),
+    "CR LoRA Stack": tuple(
+        f"{name}_{row}" for row in (1, 2, 3) for name in ("switch", "lora_name", "model_weight", "clip_weight")
+    ),
+    "easy fullLoader": (
+        *("ckpt_name", "config_name", "vae_name", "clip_skip", "lora_name", "lora_model_strength"),
+        *("lora_clip_strength", "resolution", "empty_latent_width", "empty_latent_height", "positive"),
+        *("positive_token_normalization", "positive_weight_interpretation", "negative"),
+        *("negative_token_normalization", "negative_weight_interpretation", "batch_size"),
+    ),
+    "easy preSampling": ("steps", "cfg", "sampler_name", "scheduler", "denoise", "seed"),
     "SaveImage": ("filename_prefix",),
     "CLIPVisionLoader": ("clip_name",),
     "StyleModelLoader": ("style_model_name",),
