@@ -181,6 +181,19 @@ def test_a_picture_of_the_same_size_can_keep_the_mask(open_canvas: OpenCanvas) -
     assert canvas.mask() is None
 
 
+def test_a_mask_that_stays_on_a_new_picture_can_be_wiped(open_canvas: OpenCanvas) -> None:
+    canvas = open_canvas()
+    canvas.load(gradient(300, 200))
+    canvas.drag((100, 100), (200, 120))
+    before = painted(canvas)
+    canvas.page.evaluate("url => emulsion.canvas.replace(url, { keepMask: true })", url(gradient(300, 200, seed=2)))
+    assert (painted(canvas) == before).all()
+    canvas.page.click(".em-toast .em-button")
+    assert canvas.mask() is None
+    canvas.page.evaluate("emulsion.canvas.undo()")
+    assert (painted(canvas) == before).all()
+
+
 def test_strokes_lost_with_a_replaced_picture_can_be_had_back(open_canvas: OpenCanvas) -> None:
     canvas = open_canvas()
     canvas.load(gradient(512, 512))

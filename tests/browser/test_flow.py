@@ -112,6 +112,10 @@ def test_a_picture_is_made_repainted_enlarged_and_found_again(program: str, home
     assert 0.02 < painted.mean() < 0.7 and changed[painted].mean() > 0.5
     assert not changed[~painted].any()
 
+    page.click("[data-send-to=inpaint]")  # another round: the mask is still there
+    page.wait_for_function("name => emulsion.canvas.name() === name", arg=repainted["name"])
+    assert (mask_of(page) == painted).all()
+
     page.click("[data-send-to=extras]")
     page.wait_for_function("emulsion.tabs.current() === 'extras'")
     page.click("#em-extras-go:not([disabled])")

@@ -54,20 +54,26 @@
 
   const painted = (found) => Boolean(found) && !(isBlank(found.mask) && isBlank(found.sketch));
 
-  // The same for what a person drops or takes away: strokes that go with it can be had back.
-  async function replace(source) {
+  // The same for what a person drops, sends or takes away: strokes that go with it can be had back, a mask that stays
+  // can be wiped. `whole`: the size of the pass becomes the picture's however large it is. Returns whether it worked.
+  async function replace(source, { whole = false, ...options } = {}) {
     const before = picture;
     try {
       if (source) {
-        await setPicture(source);
-        emulsion.pictureSize?.take();
+        await setPicture(source, options);
+        emulsion.pictureSize?.take(whole);
       } else clear();
     } catch (error) {
-      return toast([error.message], { bad: true });
+      toast([error.message], { bad: true });
+      return false;
     }
-    if (before !== picture && painted(before)) {
-      toast([t("canvas.replaced")], { action: t("canvas.undo"), act: () => (opening++, show(before)) });
-    }
+    if (before === picture || !painted(before)) return true;
+    const { mask } = before;
+    if (picture?.mask === mask && !isBlank(mask)) {
+      const wipe = () => picture?.mask === mask && step(mask, emulsion.paint.wipe);
+      toast([t("canvas.kept")], { action: t("canvas.wipe_mask"), act: wipe });
+    } else toast([t("canvas.replaced")], { action: t("canvas.undo"), act: () => (opening++, show(before)) });
+    return true;
   }
 
   const flat = () => mode === "sketch" && !isBlank(picture.sketch);

@@ -57,6 +57,8 @@
     return picture && { ...picture, url: address(`jobs/${picture.job}/pictures/${picture.index}`) };
   }
 
+  const isPainted = ({ infotext = "" }) => /, Mask blur: /.test(infotext);
+
   // Takes a picture {url, name, width, height} to a tab; without one, the finished picture that is shown. Tabs without
   // the canvas hear of it by the event "emulsion:send" with {to, url, name}.
   async function sendTo(tab, picture = shownPicture()) {
@@ -67,12 +69,13 @@
       return emulsion.tabs.open(tab);
     }
     try {
-      await emulsion.canvas.setPicture(await blobOf(picture), { name: picture.name });
+      const keepMask = tab === "inpaint" && isPainted(picture); // the next round of the same place
+      const blob = await blobOf(picture);
+      if (!(await emulsion.canvas.replace(blob, { name: picture.name, keepMask, whole: true }))) return;
     } catch (error) {
       return complain(error);
     }
     emulsion.tabs.open(tab);
-    emulsion.pictureSize.take(true);
     one("#em-source")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
