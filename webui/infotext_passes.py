@@ -60,10 +60,11 @@ def pass_fields(passes: tuple[Pass, ...], masked: bool) -> dict[str, Any]:
     """What distinguishes these passes from one that starts from noise. `masked`: the first one has a mask."""
     first, second = passes[0], passes[1] if len(passes) > 1 else None
     fields: dict[str, Any] = {}
-    if first.source == "image":
-        fields |= _image_fields(first, masked)
-    elif second is not None:
+    only_read = first.source == "image" and first.denoising_strength == 0 and not masked
+    if second is not None and (first.source == "noise" or only_read):  # a finished picture may be the first one
         fields |= _hires_fields(first, second)
+    elif first.source == "image":
+        fields |= _image_fields(first, masked)
     refiner = first.refiner or (second.refiner if second else None)
     if refiner is not None:
         fields |= {"Refiner": refiner.checkpoint, "Refiner switch at": refiner.switch_at}

@@ -106,6 +106,7 @@ def test_an_enlarged_picture_of_ones_own_is_written_in_full_and_short():
     text = request_to_infotext(GenerationRequest("p", passes=passes))
     assert infotext_to_request(text)[0].passes == passes
     assert len(text) < 600
+    assert "Denoising strength: 0.4, " in text and "Hires upscale: 2, " in text  # for other programs
 
 
 INPAINTED = """a cat

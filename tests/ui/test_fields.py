@@ -159,6 +159,12 @@ def test_a_finished_picture_is_enlarged_by_a_first_pass_that_only_reads_it() -> 
     assert (second.source, second.width, second.height) == ("previous", 1280, 1024)
 
 
+def test_the_settings_of_such_a_picture_leave_img2img_a_strength_that_does_something() -> None:
+    request = request_from_values(filled(mode="hires", source_image="blob:1", hires_strength=0.4))
+    shown = values_from_request(request)
+    assert (shown["denoising_strength"], shown["hires_strength"], shown["hires"]) == (0.75, 0.4, True)
+
+
 def test_the_refiner_takes_over_where_one_is_chosen() -> None:
     assert passes(refiner_checkpoint="fine.safetensors", refiner_at=0.6)[0].refiner == Refiner("fine.safetensors", 0.6)
     assert passes(refiner_checkpoint="")[0].refiner is None

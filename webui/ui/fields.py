@@ -264,7 +264,8 @@ def values_from_request(request: GenerationRequest) -> dict[str, Any]:
     width, height = request.resize_seed_from or (0, 0)
     values: dict[str, Any] = {"resize_from_width": width, "resize_from_height": height}
     values |= _page_values(first, second)
-    strength = first.denoising_strength if first.source == "image" else STRENGTHS["img2img"]
+    changed = first.source == "image" and not (second and first.denoising_strength == 0)  # not only read and enlarged
+    strength = first.denoising_strength if changed else STRENGTHS["img2img"]
     owners: dict[str, Any] = {
         "request": request,
         "pass": first,

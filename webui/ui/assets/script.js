@@ -211,7 +211,10 @@
         for (const [index, image] of images.entries()) {
           said.textContent = t("script.sending", { done: index + 1, all: images.length });
           const headers = { "Content-Type": "application/octet-stream" };
-          const { id } = await ask("uploads", { method: "POST", headers, body: image });
+          const { id } = await ask("uploads", { method: "POST", headers, body: image }).catch((error) => {
+            if (error.parts) error.parts = { ...error.parts, found: `${image.name}: ${error.parts.found}` };
+            throw error;
+          });
           found.push(`${id} ${image.name.replace(/[\r\n]/g, " ")}`);
         }
       } catch (error) {
