@@ -53,7 +53,7 @@ def address() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, str(ROOT / "tests" / "ui" / "fake_server.py"), str(port), str(STEP_SECONDS)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "2"})
+    process = subprocess.Popen(command, cwd=ROOT, env={"OMP_NUM_THREADS": "2", **os.environ})
     try:
         end = time.monotonic() + 90
         while True:

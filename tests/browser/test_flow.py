@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 240  # a bound for a very busy machine
+PATIENCE = 240  # seconds: a bound for a very busy machine
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +36,11 @@ def program(home: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "webui.cli", "--data-dir", str(home), "--port", str(port), "--offline"]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "2"}, stdout=log, stderr=log
+            command, cwd=ROOT, env={"OMP_NUM_THREADS": "2", **os.environ}, stdout=log, stderr=log
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 httpx.get(address, timeout=5)
@@ -84,7 +84,7 @@ def mask_of(page: Any) -> numpy.ndarray:
 @pytest.mark.slow
 def test_a_picture_is_made_repainted_enlarged_and_found_again(program: str, home: Path, browser: Any) -> None:
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(1000 * PATIENCE)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(program)
