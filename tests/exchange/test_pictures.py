@@ -12,7 +12,7 @@ from tests.exchange.writers import fooocus_jpeg, png, stealth, with_comment
 from webui.exchange import PictureInfo, read_picture
 from webui.imaging.metadata import encode_picture
 from webui.infotext import request_to_infotext
-from webui.request import GenerationRequest, Pass, check
+from webui.request import GenerationRequest, Pass, Refiner, check
 
 
 def request_of(info: PictureInfo) -> GenerationRequest:
@@ -176,8 +176,25 @@ def test_novelai_4_with_characters():
     caption = {"base_caption": "1.5::lighthouse, storm::, sea", "char_captions": [{"char_caption": "girl"}]}
     comment = {**samples.NOVELAI, "v4_prompt": {"caption": caption, "use_order": True}}
     info = read_picture(png({**samples.NOVELAI_TEXTS, "Comment": json.dumps(comment)}))
-    assert request_of(info).prompt == "(lighthouse, storm:1.5), sea" and request_of(info).clip_skip == 1
+    assert request_of(info).prompt == "(lighthouse, storm:1.5), sea, girl" and request_of(info).clip_skip == 1
     assert "character prompt" in names(info)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ({"parameters": {**samples.FOOOCUS, "refiner_model": "fine.safetensors", "refiner_switch": 0.6}}, "fine"),
+        (
+            {"invokeai_metadata": {**samples.INVOKEAI_3, "refiner_model": {"name": "xl fine"}, "refiner_start": 0.6}},
+            "xl fine",
+        ),
+    ],
+    ids=["fooocus", "invokeai"],
+)
+def test_refiners_of_other_programs_are_refiners(data, name):
+    info = read_picture(png({key: json.dumps(value) for key, value in data.items()}))
+    assert request_of(info).passes[0].refiner == Refiner(name, 0.6, by_steps=True)
+    assert not {"refiner_model", "refiner_switch", "refiner_start"} & names(info)
 
 
 @pytest.mark.parametrize("packed", [True, False])

@@ -57,6 +57,16 @@ def test_png_keeps_every_pixel_and_pillow_finds_the_text_where_others_put_it():
 
 def test_png_uses_international_text_only_where_it_must():
     assert b"tEXtparameters" in encode_picture(PICTURE, "café")
+
+
+@pytest.mark.parametrize("text", ["café", "cafÃ©", "灯塔 Ã©", "plain"])
+def test_latin_letters_come_back_as_they_were(text):
+    assert read_metadata(encode_picture(PICTURE, text)).infotext == text
+
+
+def test_utf_8_where_latin_1_should_be_is_read():
+    assert read_metadata(with_chunk(chunk(b"tEXt", b"parameters\0" + "灯塔, é".encode()))).infotext == "灯塔, é"
+    assert read_metadata(with_chunk(chunk(b"tEXt", b"parameters\0" + "café".encode("latin-1")))).infotext == "café"
     assert b"iTXtparameters" in encode_picture(PICTURE, CHINESE)
 
 

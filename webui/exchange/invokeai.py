@@ -24,7 +24,7 @@ _METADATA = {
 }
 _SILENT = {"positive_prompt", "negative_prompt", "scheduler", "model", "vae", "loras", "clip_skip", "seamless_x"}
 _SILENT |= {"seamless_y", "generation_mode", "app_version", "rand_device", "strength", "id", "type", "is_intermediate"}
-_SILENT |= {"use_cache", "canvas_v2_metadata", "ref_images"}
+_SILENT |= {"refiner_model", "refiner_start", "use_cache", "canvas_v2_metadata", "ref_images"}
 _V2_SAMPLER = re.compile(r"-(?P<name>[sSWHCA])\s*(?P<value>[\w.+-]+)")
 
 
@@ -60,6 +60,7 @@ def _metadata(data: dict[str, Any]) -> Reading | None:
     _put_sampler(draft, data.get("scheduler"), "scheduler")
     draft.put("checkpoint", _name_of(data.get("model")), "model")
     draft.put("vae", _name_of(data.get("vae")), "vae")
+    draft.put_refiner(_name_of(data.get("refiner_model")), data.get("refiner_start"), "refiner_model")
     skipped = as_integer(data.get("clip_skip"))
     draft.put("clip_skip", skipped + 1 if skipped else None)
     if str(data.get("generation_mode")).endswith(("img2img", "inpaint", "outpaint")):

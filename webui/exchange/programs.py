@@ -18,7 +18,7 @@ from webui.exchange.reading import Draft, Reading
 from webui.exchange.weights import from_comfyui, from_novelai, is_weighted
 
 Items = Mapping[str, str]
-_PLACES = "Prompts for places of a picture cannot be said here."
+_PLACES = "It stands behind the prompt; that it is of one character, and where, cannot be said here."
 COMFY_WEIGHTS = "ComfyUI weighs words against the empty prompt; No norm comes closest, the picture differs a little."
 
 
@@ -102,7 +102,15 @@ def _fooocus(data: dict[str, Any]) -> Reading:
         "clip_skip": "clip_skip",
     }
     silent = {"prompt", "negative_prompt", "full_prompt", "full_negative_prompt", "loras", "resolution", "vae"}
-    silent |= {"metadata_scheme", "version", "base_model_hash", "refiner_model_hash", "created_by", "refiner_switch"}
+    silent |= {
+        "refiner_model",
+        "metadata_scheme",
+        "version",
+        "base_model_hash",
+        "refiner_model_hash",
+        "created_by",
+        "refiner_switch",
+    }
     silent |= {name for name in data if name.startswith("lora_combined_")}
     draft.put_all(data, table, silent)
     if as_text(data.get("vae")) not in (None, "", "Default (model)"):
@@ -111,8 +119,7 @@ def _fooocus(data: dict[str, Any]) -> Reading:
     if len(sizes) == 2:
         draft.put("width", sizes[0], "resolution")
         draft.put("height", sizes[1], "resolution")
-    if as_text(data.get("refiner_model")) not in (None, "", "None") and "refiner_switch" in data:
-        draft.leave_out("refiner_switch", data["refiner_switch"])
+    draft.put_refiner(data.get("refiner_model"), data.get("refiner_switch"), "refiner_model")
     for name, weight in _fooocus_loras(data):
         draft.append_prompt(lora_directive(name, weight))
     return draft.finish()
@@ -146,10 +153,12 @@ def _novelai(data: dict[str, Any], items: Items) -> Reading:
     captions = [as_object(as_object(data.get(name)).get("caption")) for name in ("v4_prompt", "v4_negative_prompt")]
     prompt = as_text(captions[0].get("base_caption")) or as_text(data.get("prompt")) or items.get("Description", "")
     negative = as_text(captions[1].get("base_caption")) or as_text(data.get("uc")) or ""
-    draft.put("prompt", from_novelai(prompt))
-    draft.put("negative_prompt", from_novelai(negative))
-    for character in as_list(captions[0].get("char_captions")):
-        draft.leave_out("character prompt", as_object(character).get("char_caption"), _PLACES)
+    for name, text, caption in zip(("prompt", "negative_prompt"), (prompt, negative), captions, strict=True):
+        own = [as_text(as_object(one).get("char_caption")) for one in as_list(caption.get("char_captions"))]
+        texts = [text, *(words for words in own if words)]
+        draft.put(name, from_novelai(", ".join(words.strip().rstrip(",") for words in texts) if texts[1:] else text))
+        for words in texts[1:]:
+            draft.leave_out("character prompt", words, _PLACES)
     table = {
         "steps": "steps",
         "sampler": "sampler",
@@ -174,6 +183,12 @@ def _novelai(data: dict[str, Any], items: Items) -> Reading:
         "request_type",
         "signed_hash",
     }
+    silent |= {"extra_passthrough_testing", "cfg_sched_eligibility", "uncond_per_vibe", "wonky_vibe_correlation"}
+    silent |= {"stream"}
+    if not data.get("dynamic_thresholding"):
+        silent |= {"dynamic_thresholding_percentile", "dynamic_thresholding_mimic_scale"}
+    if not data.get("controlnet_model"):
+        silent |= {"controlnet_strength"}
     silent |= {"params_version", "legacy", "legacy_v3_extend", "deliberate_euler_ancestral_bug", "prefer_brownian"}
     draft.put_all(data, table, silent)
     if not captions[0]:  # models up to version 3, as A1111 reads them

@@ -9,7 +9,7 @@ from typing import Any
 
 from webui.exchange.documents import as_boolean, as_integer, as_number, as_text, shown
 from webui.exchange.names import file_stem, sampler_and_schedule, schedule_name
-from webui.request import GenerationRequest, Guidance, Pass, SamplerOptions
+from webui.request import GenerationRequest, Guidance, Pass, Refiner, SamplerOptions
 
 NO_PLACE = "There is no such option here."
 
@@ -138,6 +138,16 @@ class Draft:
         """Write something behind the prompt, such as a LoRA."""
         prompt = self.get("prompt", "")
         self.values["request"]["prompt"] = f"{prompt} {text}" if prompt else text
+
+    def put_refiner(self, model: Any, switch_at: Any, name: str) -> None:
+        """A second checkpoint that takes over at that share of the steps; None and "None" say that there is none."""
+        stem, share = _model(model), as_number(switch_at)
+        if stem is None or stem == "None":
+            return
+        if share is None or not 0 <= share <= 1:
+            self.leave_out(name, model, "When it takes over is not told.")
+        else:
+            self.values["pass"]["refiner"] = Refiner(stem, share, by_steps=True)
 
     def first_pass(self) -> Pass:
         """The pass as far as it is known; it starts from a picture where a denoising strength was put."""

@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from webui.errors import FileError, InvalidRequest
 from webui.imaging.files import DAMAGE, open_picture, place_file, read_bytes
-from webui.imaging.png_text import SIGNATURE, read_png_exif, read_png_texts
+from webui.imaging.png_text import SIGNATURE, is_ambiguous, read_png_exif, read_png_texts
 
 PARAMETERS = "parameters"  # the PNG keyword, and the name under which every format's infotext is reported
 _FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP", "avif": "AVIF"}
@@ -84,7 +84,9 @@ def encode_picture(
     if name == "PNG":
         options["pnginfo"] = PngInfo()
         for keyword, value in {**({PARAMETERS: text} if text else {}), **(items or {})}.items():
-            options["pnginfo"].add_text(_keyword(keyword), _writable(value))  # tEXt, or iTXt beyond latin-1
+            value = _writable(value)
+            add = options["pnginfo"].add_itxt if is_ambiguous(value) else options["pnginfo"].add_text
+            add(_keyword(keyword), value)  # tEXt, or iTXt beyond latin-1
     elif text:
         exif = _exif(text)
         if name == "JPEG" and len(exif) > _EXIF_LIMIT:

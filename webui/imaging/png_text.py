@@ -64,14 +64,30 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _plain(body: bytes, unpacker: _Unpacker) -> tuple[str, str] | None:
     """tEXt: keyword, NUL, latin-1."""
     keyword, separator, text = body.partition(b"\0")
-    return (keyword.decode("latin-1"), text.decode("latin-1")) if separator else None
+    return (keyword.decode("latin-1"), _latin(text)) if separator else None
 
 
 def _compressed(body: bytes, unpacker: _Unpacker) -> tuple[str, str] | None:
     """zTXt: keyword, NUL, method 0, deflated latin-1."""
     keyword, separator, rest = body.partition(b"\0")
     text = unpacker.unpack(rest[1:]) if separator and rest[:1] == b"\0" else None
-    return None if text is None else (keyword.decode("latin-1"), text.decode("latin-1"))
+    return None if text is None else (keyword.decode("latin-1"), _latin(text))
+
+
+def _latin(text: bytes) -> str:
+    """Latin-1 by the standard, though some programs write UTF-8: what reads as that is that."""
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
+def is_ambiguous(text: str) -> bool:
+    """Whether a text in latin-1 would be read as UTF-8, and so as another text."""
+    try:
+        return text.encode("latin-1").decode("utf-8") != text
+    except UnicodeError:
+        return False
 
 
 def _international(body: bytes, unpacker: _Unpacker) -> tuple[str, str] | None:
