@@ -33,6 +33,7 @@
   function show(found) {
     picture = found;
     changed("picture");
+    keepNow(); // writing a file takes longer than a page has that is being left
   }
 
   // ---- picture ----
