@@ -94,4 +94,4 @@ def test_the_program_ends_over_http_where_the_command_line_allows_it(tmp_path):
         assert httpx.post(f"{running.address}/sdapi/v1/server-restart").status_code == 501
         answer = httpx.post(f"{running.address}/sdapi/v1/server-stop")
         assert answer.status_code == 200 and answer.text == "Stopping."
-        assert running.process.wait(20) == 0
+        assert running.process.wait(60) == 0
