@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { one, t, toast, stored, store } = emulsion;
+  const { one, t, ask, toast, stored, store } = emulsion;
   const { history } = emulsion;
   const DETAILS = "emulsion.details"; // whether they are shown, kept in the browser
   let dialog = null;
@@ -32,7 +32,11 @@
     dialog.onclose = closed;
     const image = dialog.querySelector(".em-view-picture");
     image.onclick = () => image.classList.toggle("em-actual");
-    image.onerror = () => showProblem(t("history.unreadable"));
+    image.onerror = async () => {
+      const asked = picture;
+      const gone = await ask(`history/${asked.id}`).then(() => null, (error) => error.parts?.found); // in another tab
+      if (dialog && picture === asked) showProblem(gone ?? t("history.unreadable"));
+    };
     document.body.append(dialog);
     showDetails(stored("localStorage", DETAILS) !== "no" && innerWidth > 900);
     dialog.showModal();
