@@ -60,6 +60,22 @@ def test_outpainting_makes_room_for_what_is_new(open_page: Callable[..., Any], l
     assert (step["width"], step["height"], step["outpaint"]["left"]) == (192, 128, 64)
 
 
+def test_making_from_words_goes_on_at_its_own_size(open_page: Callable[..., Any]) -> None:
+    page, native = opened(open_page, "img2img")
+    wait_size(page, native, native)
+    page.evaluate(CHOOSE, url(gradient(128, 96)))
+    wait_size(page, 128, 96)
+    page.click("#em-tab-txt2img-button")
+    wait_size(page, native, native)
+    page.click("#em-tab-inpaint-button")
+    wait_size(page, 128, 96)
+    page.fill("#em-width input", "160")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#em-picture-proportions:not([hidden])")
+    page.click("#em-tab-txt2img-button")
+    wait_size(page, 160, 96)  # what was typed is meant
+
+
 def test_a_typed_size_stays_and_other_proportions_are_told(open_page: Callable[..., Any]) -> None:
     page, _ = opened(open_page, "inpaint")
     page.evaluate(CHOOSE, url(gradient(128, 96)))

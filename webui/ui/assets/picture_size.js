@@ -8,6 +8,8 @@
   const FACTORS = [1.5, 2];
   let told = null; // [width, height, left, right, up, down] of the fields, once one of them has changed
   let before = null; // the picture's size, grown, when it was looked at last
+  let ofWords = null; // what stood in the fields before a picture gave its size; txt2img goes on with it
+  let given = null; // the size that a picture gave last
 
   const starts = () => ["img2img", "inpaint"].includes(emulsion.tabs.current());
   const native = () => Number.parseInt(one("#em-preset input")?.value ?? "", 10) || 512;
@@ -33,8 +35,23 @@
   const same = (one, other) => Boolean(one && other) && one[0] === other[0] && one[1] === other[1];
 
   function set([width, height]) {
+    told = [width, height, ...current().slice(2)]; // before Gradio says so: the next change may come first
     setInput(input("em-width"), width);
     setInput(input("em-height"), height);
+  }
+
+  function give(size) {
+    if (!same(current(), given)) ofWords = current().slice(0, 2);
+    given = size;
+    set(size);
+  }
+
+  // Making from words goes on at its own size, and from the picture at the picture's.
+  function change() {
+    const [left, entered] = starts() ? [ofWords, given] : [given, ofWords];
+    const making = starts() || emulsion.tabs.current() === "txt2img";
+    if (making && left && entered && same(current(), left)) set(entered);
+    follow();
   }
 
   // After a change: a size that was the picture's stays the picture's.
@@ -42,8 +59,8 @@
     const now = grown();
     const values = current();
     if (starts() && now && before && !same(now, before)) {
-      if (same(values, scaled(before, 1))) set(scaled(now, 1));
-      else if (same(values, fitting(before))) set(fitting(now));
+      if (same(values, scaled(before, 1))) give(scaled(now, 1));
+      else if (same(values, fitting(before))) give(fitting(now));
     }
     if (now) before = now;
     draw();
@@ -68,7 +85,7 @@
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: words });
     button.title = offer.join(" × ");
     button.setAttribute("aria-pressed", String(same(current(), offer)));
-    button.onclick = () => set(offer);
+    button.onclick = () => give(offer);
     return button;
   }
 
@@ -80,11 +97,12 @@
 
   onAppear("#em-picture-size", draw);
   document.addEventListener("emulsion:canvas", ({ detail }) => detail.what === "picture" && follow());
-  for (const name of ["tab", "language"]) document.addEventListener(`emulsion:${name}`, follow);
+  document.addEventListener("emulsion:tab", change);
+  document.addEventListener("emulsion:language", draw);
 
   emulsion.pictureSize = {
     changed,
     // For a new picture, whatever stood in the fields; `whole`: however large it is.
-    take: (whole = false) => emulsion.canvas.has() && set(whole ? scaled(grown(), 1) : fitting(grown())),
+    take: (whole = false) => emulsion.canvas.has() && give(whole ? scaled(grown(), 1) : fitting(grown())),
   };
 })();
