@@ -60,6 +60,26 @@ def test_outpainting_makes_room_for_what_is_new(open_page: Callable[..., Any], l
     assert (step["width"], step["height"], step["outpaint"]["left"]) == (192, 128, 64)
 
 
+def test_a_button_of_each_direction_grows_the_picture_and_takes_it_back(
+    open_page: Callable[..., Any], last_request: Any
+) -> None:
+    page, _ = opened(open_page, "inpaint")
+    assert page.is_disabled("[data-grow=left]")
+    page.evaluate(CHOOSE, url(gradient(128, 96)))
+    wait_size(page, 128, 96)
+    size = [128, 96]
+    for side, growth in (("left", (32, 0)), ("right", (32, 0)), ("up", (0, 24)), ("down", (0, 24))):
+        page.click(f"[data-grow={side}]")
+        size = [size[0] + growth[0], size[1] + growth[1]]
+        wait_size(page, *size)
+        page.wait_for_selector(f"[data-grow={side}][aria-pressed=true]")
+    page.click("[data-grow=right]")
+    wait_size(page, 160, 144)
+    page.click("#em-generate")
+    page.wait_for_function("emulsion.jobs.busy()")
+    assert last_request()["passes"][0]["outpaint"] == {"left": 32, "right": 0, "up": 24, "down": 24}
+
+
 def test_making_from_words_goes_on_at_its_own_size(open_page: Callable[..., Any]) -> None:
     page, native = opened(open_page, "img2img")
     wait_size(page, native, native)

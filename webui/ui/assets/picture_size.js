@@ -6,6 +6,8 @@
   const SIDE = 8; // sides are multiples of it, so proportions are not exact
   const LARGEST_SHARE = 1.5; // of the checkpoint's native side; as webui/engine/recommended.py has it
   const FACTORS = [1.5, 2];
+  const SIDES = ["left", "right", "up", "down"]; // in the order of `told`
+  const [GROWTH, MOST] = [0.25, 1024]; // by a share of the picture's side; pixels, the end of the sliders
   let told = null; // [width, height, left, right, up, down] of the fields, once one of them has changed
   let before = null; // the picture's size, grown, when it was looked at last
   let ofWords = null; // what stood in the fields before a picture gave its size; txt2img goes on with it
@@ -66,7 +68,22 @@
     draw();
   }
 
+  // Outpainting at a side, or no more. Its sliders lie in a fold, which is built when it is opened.
+  function grow(side) {
+    const [size, place] = [emulsion.canvas.size(), SIDES.indexOf(side)];
+    const wanted = Math.min(MOST, scaled(size, GROWTH)[place < 2 ? 0 : 1]);
+    emulsion.settings.fill({ values: { [`outpaint_${side}`]: current()[2 + place] ? 0 : wanted }, quiet: true });
+  }
+
+  function drawSides() {
+    for (const button of document.querySelectorAll("[data-grow]")) {
+      button.disabled = !emulsion.canvas.has();
+      button.setAttribute("aria-pressed", String(current()[2 + SIDES.indexOf(button.dataset.grow)] > 0));
+    }
+  }
+
   function draw() {
+    drawSides();
     const root = one("#em-picture-size");
     if (!root) return;
     const size = grown();
@@ -96,6 +113,10 @@
   }
 
   onAppear("#em-picture-size", draw);
+  onAppear("[data-grow]", (button) => {
+    button.onclick = () => grow(button.dataset.grow);
+    drawSides();
+  });
   document.addEventListener("emulsion:canvas", ({ detail }) => detail.what === "picture" && follow());
   document.addEventListener("emulsion:tab", change);
   document.addEventListener("emulsion:language", draw);
