@@ -254,7 +254,7 @@ class SettingsStore:
         settings = Settings(paths)
         file = paths.settings_file
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = json.loads(file.read_text(encoding="utf-8-sig"))  # editors of Windows begin with a mark
             values = stored["values"]
             if stored["version"] > FILE_VERSION or not isinstance(values, dict):
                 raise ValueError(f"its version is {stored['version']}, this program writes {FILE_VERSION}")
@@ -271,7 +271,8 @@ class SettingsStore:
             try:
                 settings = settings.changed({name: value})
             except SettingsError as error:
-                self.problem = f"A setting in {file} does not fit and its default is used: {error}"
+                problem = f"A setting in {file} does not fit and its default is used: {error}"
+                self.problem = f"{self.problem} {problem}" if self.problem else problem
         return self._with_folders(settings)
 
     def _with_folders(self, settings: Settings) -> Settings:

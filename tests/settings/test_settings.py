@@ -181,6 +181,15 @@ def test_one_bad_value_in_the_file_costs_only_itself(paths: Paths) -> None:
     assert store.problem and "clip_skip" in store.problem
 
 
+def test_a_file_that_begins_with_a_mark_is_read_and_every_value_that_does_not_fit_is_told(paths: Paths) -> None:
+    paths.settings_file.parent.mkdir(parents=True, exist_ok=True)
+    values = {"quality": 500, "picture_format": "gif", "save_grids": True}
+    paths.settings_file.write_text(json.dumps({"version": 1, "values": values}), "utf-8-sig")
+    store = SettingsStore(paths)
+    assert store.settings["save_grids"] is True and store.problem is not None
+    assert "quality is 500" in store.problem and "picture_format is 'gif'" in store.problem
+
+
 def test_settings_of_an_extension_that_is_off_are_kept(paths: Paths) -> None:
     paths.data.mkdir(parents=True)
     paths.settings_file.write_text('{"version": 1, "values": {"detailer_strength": 0.4}}', "utf-8")
