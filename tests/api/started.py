@@ -58,8 +58,8 @@ class Started:
     folder: Path
     seconds: float  # from the start of the process to the line with the address
 
-    def stop(self, how: int = signal.SIGTERM, timeout: float = 10.0) -> int:
-        """Send a signal and return the exit code."""
+    def stop(self, how: int = signal.SIGTERM, timeout: float = 60.0) -> int:
+        """Send a signal and return the exit code. How soon it ends is for those to measure who promise it."""
         self.process.send_signal(how)
         return self.process.wait(timeout)
 
