@@ -205,3 +205,15 @@ def test_two_tabs_keep_their_own_pictures(open_page: Callable[..., Any]) -> None
     first.reload()
     ready(first)
     first.wait_for_function("document.querySelector('#em-infotext').textContent.includes('first tab')")
+
+
+def test_settings_beyond_the_sliders_make_the_picture_that_they_describe(
+    open_page: Callable[..., Any], last_request: Callable[[], dict[str, Any]]
+) -> None:
+    page = open_page()
+    text = "a red apple\nSteps: 3, Sampler: Euler, CFG scale: 60, Seed: 7, Size: 64x64, Aesthetic embedding: gone"
+    page.evaluate("text => emulsion.settings.apply(text)", text)
+    page.wait_for_selector(".em-toast:has-text('gone')")
+    page.click("#em-generate")
+    wait_text(page, "Done")
+    assert last_request()["passes"][0]["guidance"]["scale"] == 60 and last_request()["aesthetic"] is None

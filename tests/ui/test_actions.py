@@ -102,6 +102,30 @@ def test_a_name_that_is_not_here_keeps_the_field_and_is_told(
     assert new.removeprefix("Model: ") in read.report
 
 
+FROM_PICTURES = "a red apple\nSteps: 8, Sampler: Euler, CFG scale: 5, Seed: 7, Size: 64x64, Denoising strength: 0.6"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        ", Mask blur: 4, Masked content: fill, Inpaint area: Only masked",
+        ", Hires upscaler: gone, Hires upscale: 2, Hires checkpoint: gone, Refiner: gone, VAE: gone",
+        ", Init image hash: 0123, Upscaler: gone, RNG: strange, Emphasis: strange",
+        ", Aesthetic embedding: gone, AE: gone",
+    ],
+)
+def test_what_a_picture_says_is_always_among_the_choices_of_the_menus(service: FakeService, more: str) -> None:
+    values = actions.read_settings(service, FROM_PICTURES + more, "en").values  # type: ignore[arg-type]
+    offered = menus(service, "en")  # type: ignore[arg-type]
+    wrong = {
+        name: values[name]
+        for name in values
+        if name in offered and name != "styles" and values[name] not in [choice for _, choice in offered[name]]
+    }
+    assert wrong == {}  # Gradio refuses the whole page for one such value
+
+
 def test_a_text_without_settings_is_a_prompt_and_nothing_else(service: FakeService) -> None:
     assert actions.read_settings(service, "a red apple", "en").values == {"prompt": "a red apple"}  # type: ignore[arg-type]
 

@@ -13,7 +13,7 @@ from webui.errors import EmulsionError, InvalidRequest
 from webui.infotext import infotext_to_request, read_infotext
 from webui.request import LATENT_UPSCALERS, GenerationRequest, check, from_dict, from_json, replace
 from webui.scripts import from_infotext
-from webui.ui.choices import chosen, facts
+from webui.ui.choices import chosen, facts, menus
 from webui.ui.fields import AS_BEFORE, NAMES, default_values, request_from_values, values_from_request
 from webui.ui.language import text
 from webui.ui.reading import read_json
@@ -25,6 +25,7 @@ from webui.workers.service import JobService
 
 INFORMATIVE = (  # nothing to fill in
     *("Model hash", "VAE hash", "Version", "Lora hashes", "TI hashes", "Hashes", "Created Date", "Civitai metadata"),
+    "Init image hash",
 )
 READ_AS_TEXT = ("Emulsion", "AUTOMATIC1111", "Forge")
 MOST_NAMES = 12  # of settings that a note lists
@@ -164,19 +165,26 @@ def page_values(service: JobService, request: GenerationRequest, language: str) 
         except EmulsionError:
             notes.append(text(language, "read.vae", name=values["vae"]))
             values["vae"] = "Automatic"
+    for field_name, choices in menus(service, language).items():
+        if field_name in values and field_name != "styles" and values[field_name] not in (one for _, one in choices):
+            notes.append(text(language, "read.other", name=values[field_name]))
+            values[field_name] = default_values()[field_name]
     return values, notes
 
 
 def _other_names(service: JobService, values: dict[str, Any], language: str) -> list[str]:
     """Correct names in the menus of second passes and source pictures: the usual choice where one is not here."""
-    upscalers = {name.casefold(): name for name in (*LATENT_UPSCALERS, *service.upscalers())}
+    for_pictures = {name.casefold(): name for name in service.upscalers()}
+    upscalers = {name.casefold(): name for name in LATENT_UPSCALERS} | for_pictures
+    if values["image_upscaler"] in LATENT_UPSCALERS:  # what an infotext without one says; the menu does not have it
+        values["image_upscaler"] = default_values()["image_upscaler"]
     finders: dict[str, Callable[[str], str | None]] = {
         "hires_checkpoint": functools.partial(_file_name, service),
         "refiner_checkpoint": functools.partial(_file_name, service),
         "hires_sampler": functools.partial(known_name, service, "samplers"),
         "hires_schedule": functools.partial(known_name, service, "schedules"),
         "hires_upscaler": lambda name: upscalers.get(FILE_NAMES.get(name, name).casefold()),
-        "image_upscaler": lambda name: upscalers.get(FILE_NAMES.get(name, name).casefold()),
+        "image_upscaler": lambda name: for_pictures.get(FILE_NAMES.get(name, name).casefold()),
     }
     notes = []
     for field_name, find in finders.items():

@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.components import Component
 
 from webui.engine.extensions import TABS
+from webui.errors import InvalidRequest
 from webui.identity import Level, may
 from webui.registry import Entry
 from webui.settings import Settings, SettingsStore
@@ -23,7 +24,7 @@ from webui.ui.assets import ASSETS, asset, head
 from webui.ui.choices import DEFAULT_NATIVE, Choices, facts, menus, starting_values
 from webui.ui.choosing import wire_choosing
 from webui.ui.components import icon_button, menu, slider
-from webui.ui.fields import NAMES
+from webui.ui.fields import NAMES, check_kinds
 from webui.ui.language import translations
 from webui.ui.panels import PANELS, extension_tabs, tab_bar
 from webui.ui.sizes import follow, preset_name, presets
@@ -34,6 +35,7 @@ from webui.workers.service import JobService
 log = logging.getLogger(__name__)
 
 KEEP_UPLOADS = (3600, 86400)  # Gradio looks every hour for files of its own that are older than a day
+HINTED = ("checkpoint", "width", "height", "guidance_scale", "negative_prompt", "prompt")  # fields with hints
 NAMES_TIMEOUT = 30.0  # seconds that a page waits for the first start of the worker to list its samplers
 
 Updates = dict[Any, Any]
@@ -108,12 +110,7 @@ def _wire(
     inputs = studio.inputs()
     menu_fields = [fields[name] for name in menus(service, "en")]
     size_fields = [fields["width"], fields["height"]]
-    hint_inputs = [
-        fields["checkpoint"],
-        *size_fields,
-        *(fields[name] for name in ("guidance_scale", "negative_prompt", "prompt")),
-        language,
-    ]
+    hint_inputs = [*(fields[name] for name in HINTED), language]
 
     def opened(language: str, job_id: str) -> Updates:
         values = filling.opening_values(service, settings, language) | actions.restore(service, job_id, language)
@@ -136,8 +133,15 @@ def _wire(
             service.catalogue.refresh()
         return offered(language)
 
-    def hinted(checkpoint: str, width: int, height: int, *others: Any) -> list[Any]:
-        found = actions.page_hints(service, checkpoint, width, height, *others)
+    def hinted(*given: Any) -> list[Any]:
+        values = dict(zip(HINTED, given[:-1], strict=True))
+        try:
+            check_kinds(values)
+        except InvalidRequest:
+            return [gr.skip(), gr.skip()]
+        words: list[Any] = [None if value == "" else value for value in values.values()]
+        checkpoint, width, height = words[:3]
+        found = actions.page_hints(service, *[*words, str(given[-1])])
         sizes = presets(facts(service, checkpoint).native_size or DEFAULT_NATIVE)
         value = preset_name((width, height)) if (width, height) in sizes else None
         return [hint_list(found), gr.update(choices=[size_choice(size) for size in sizes], value=value)]
@@ -154,7 +158,7 @@ def _wire(
     loaded.then(None, js="() => document.body.classList.add('em-ready')", **QUIET)
     loaded.then(names_ready, [language], menu_fields, js=where, **QUIET)
     translate.click(refreshed, [language], menu_fields, js=where, **QUIET).then(
-        hinted, hint_inputs, [studio.hint, studio.preset], js=_WITH_LANGUAGE, **QUIET
+        hinted, hint_inputs, [studio.hint, studio.preset], js=_WITH_LANGUAGE, preprocess=False, **QUIET
     )
     refresh.click(refreshed, [language], menu_fields, js=where, **QUIET)
     fields["checkpoint"].input(fitted, [fields["checkpoint"], *size_fields, natives], [*size_fields, natives], **QUIET)
@@ -166,6 +170,7 @@ def _wire(
         [studio.hint, studio.preset],
         js=_WITH_LANGUAGE,
         trigger_mode="always_last",
+        preprocess=False,  # Gradio fails for what is out of a slider's range
         **QUIET,
     )
     wire_choosing(studio, service, natives)

@@ -153,9 +153,11 @@ def wire_generate(studio: Studio, service: JobService) -> None:
         if not may(scope, Level.USE):
             return actions.refused(Forbidden(f"Making pictures {refusal(scope, Level.USE)}"))
         here = request.request is not None and sits_here(request.request.scope)
-        return actions.submit(service, values[:-1], client_of(scope), values[-1] or "", here)
+        return actions.submit(service, values[:-1], client_of(scope), str(values[-1] or ""), here)
 
     inputs = [*studio.inputs(), script]
-    sent = studio.generate.click(submit, inputs, ticket, js=prepare, trigger_mode="multiple", **QUIET)
+    # As the browser sends them: the request says in words what is wrong, where Gradio's sliders and menus only fail,
+    # and its menus know the choices of the moment at which the page was built.
+    sent = studio.generate.click(submit, inputs, ticket, js=prepare, trigger_mode="multiple", preprocess=False, **QUIET)
     sent.success(None, [ticket], None, js="(ticket) => emulsion.jobs.follow(ticket)", **QUIET)
     sent.failure(None, None, None, js="() => emulsion.jobs.notSent()", **QUIET)
