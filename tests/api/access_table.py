@@ -218,6 +218,7 @@ EXPECTED = {
         GET /ui/downloads
         POST /ui/downloads
         DELETE /ui/downloads/download_id
+        GET /ui/history/trash
         POST /ui/history/picture_id/folder
         POST /ui/history/rebuild
         POST /ui/history/restore

@@ -75,6 +75,7 @@ TABLE: tuple[tuple[str, str, Level], ...] = (
     ("GET", "/ui/library/*", READ),
     ("POST", "/ui/library/recipes", READ),
     ("GET", "/ui/history", READ),
+    ("GET", "/ui/history/trash", ADMINISTER),
     ("GET", "/ui/history/*", READ),
     ("POST", "/ui/history/zip", READ),
     ("PUT", "/ui/history/{}", USE),  # favourite, rating
