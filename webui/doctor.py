@@ -171,7 +171,7 @@ def examine_folders(paths: Paths) -> list[Finding]:
             findings.append(
                 Finding(
                     kind.replace("_", " ").capitalize(),
-                    f"{len(files)} in {joined(folders)}" if files else "none",
+                    f"{len(files)} file(s) in {joined(folders)}" if files else "none",
                     remedy,
                 )
             )

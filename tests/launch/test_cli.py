@@ -305,7 +305,7 @@ def test_the_doctor_counts_the_models_that_are_there(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     paths = Paths(data=tmp_path, models=tmp_path / "models", program=tmp_path)
     found = {finding.topic: finding.found for finding in doctor.examine_folders(paths)}
-    assert found["Checkpoints"].startswith("2 in ")
+    assert found["Checkpoints"].startswith("2 file(s) in ")
 
 
 def test_the_doctor_sees_the_torch_of_this_python() -> None:
