@@ -67,6 +67,13 @@ def test_an_infotext_fills_the_fields_of_masks(client, house):
     assert step.inpaint.masked_content == "latent noise"
 
 
+def test_what_an_infotext_leaves_out_of_masks_means_the_usual_values(client, house):
+    text = TEXT.replace(", Version", ", Denoising strength: 0.4, Mask blur: 8, Version")
+    assert post(client, "img2img", infotext=text, init_images=[picture()], mask=mask()).status_code == 200
+    inpaint = last(house).passes[0].inpaint
+    assert (inpaint.masked_content, inpaint.area, inpaint.padding, inpaint.invert) == ("original", "whole", 32, False)
+
+
 def test_a_prompt_alone_leaves_the_defaults_as_they_are(client, house):
     assert post(client, infotext="just words", **SMALL).status_code == 200
     assert last(house).prompt == "just words" and last(house).passes[0].guidance.scale == 7.0

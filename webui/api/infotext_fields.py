@@ -16,6 +16,8 @@ from webui.request import MASKED_CONTENTS, RESIZE_MODES, GenerationRequest, Pass
 from webui.settings import SETTINGS
 
 Fields = TypeVar("Fields", bound=GenerationFields)
+# Texts leave these out at their usual values, which are not the usual values of the fields.
+UNSAID = ("Mask mode", "Masked content", "Inpaint area", "Masked area padding")
 
 
 def filled(fields: Fields, values: Mapping[str, Any]) -> Fields:
@@ -52,7 +54,7 @@ def with_infotext(
 
 
 def _values(request: GenerationRequest, there: Mapping[str, str]) -> dict[str, Any]:
-    """Values of fields, as far as the text has them."""
+    """Values of fields, as far as the text has them or means them by leaving them out."""
     first, options = request.passes[0], request.passes[0].options
     second = request.passes[1] if len(request.passes) > 1 else None
     inpaint, width_height = first.inpaint, request.resize_seed_from or (-1, -1)
@@ -93,7 +95,8 @@ def _values(request: GenerationRequest, there: Mapping[str, str]) -> dict[str, A
         ("Masked area padding", "inpaint_full_res_padding", inpaint.padding),
         ("Mask rounding", "mask_round", inpaint.round_mask),
     )
-    values = {field: value for key, field, value in rows if key in there and value is not None}
+    said = {*there, *UNSAID} if there else set()
+    values = {field: value for key, field, value in rows if key in said and value is not None}
     return values | (_hires(first, second) if second else {})
 
 
