@@ -74,6 +74,15 @@ def test_what_an_infotext_leaves_out_of_masks_means_the_usual_values(client, hou
     assert (inpaint.masked_content, inpaint.area, inpaint.padding, inpaint.invert) == ("original", "whole", 32, False)
 
 
+def test_an_infotext_without_clip_skip_means_one_whatever_the_settings_say(client, house):
+    client.post("/sdapi/v1/options", json={"CLIP_stop_at_last_layers": 2, "emphasis": "No norm"})
+    text = "x\nSteps: 2, Sampler: Euler a, Seed: 1, Size: 32x32"
+    assert post(client, infotext=text).status_code == 200
+    assert (last(house).clip_skip, last(house).emphasis) == (1, "Original")
+    assert post(client, prompt="x", **SMALL).status_code == 200
+    assert (last(house).clip_skip, last(house).emphasis) == (2, "No norm")
+
+
 def test_a_prompt_alone_leaves_the_defaults_as_they_are(client, house):
     assert post(client, infotext="just words", **SMALL).status_code == 200
     assert last(house).prompt == "just words" and last(house).passes[0].guidance.scale == 7.0

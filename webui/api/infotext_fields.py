@@ -16,8 +16,8 @@ from webui.request import MASKED_CONTENTS, RESIZE_MODES, GenerationRequest, Pass
 from webui.settings import SETTINGS
 
 Fields = TypeVar("Fields", bound=GenerationFields)
-# Texts leave these out at their usual values, which are not the usual values of the fields.
-UNSAID = ("Mask mode", "Masked content", "Inpaint area", "Masked area padding")
+# Texts leave these out at their usual values, which those of the fields and the settings can differ from.
+UNSAID = ("Mask mode", "Masked content", "Inpaint area", "Masked area padding", "Clip skip", "Emphasis")
 
 
 def filled(fields: Fields, values: Mapping[str, Any]) -> Fields:
@@ -95,9 +95,12 @@ def _values(request: GenerationRequest, there: Mapping[str, str]) -> dict[str, A
         ("Masked area padding", "inpaint_full_res_padding", inpaint.padding),
         ("Mask rounding", "mask_round", inpaint.round_mask),
     )
-    said = {*there, *UNSAID} if there else set()
-    values = {field: value for key, field, value in rows if key in said and value is not None}
+    values = {field: value for key, field, value in rows if key in _said(there) and value is not None}
     return values | (_hires(first, second) if second else {})
+
+
+def _said(there: Mapping[str, str]) -> set[str]:
+    return {*there, *UNSAID} if there else set()
 
 
 def _hires(first: Pass, second: Pass) -> dict[str, Any]:
@@ -117,7 +120,7 @@ def _hires(first: Pass, second: Pass) -> dict[str, Any]:
 
 
 def _settings(request: GenerationRequest, there: Mapping[str, str], catalogue: Catalogue) -> dict[str, Any]:
-    """Settings, by our names, that the text has values for. Files that are not here are left out, as in A1111."""
+    """Settings, by our names, that the text has or means values for. Files that are not here are left out, as in A1111."""
     first, options = request.passes[0], request.passes[0].options
     rows: tuple[tuple[str, str, Any], ...] = (  # key of the text, setting, value
         ("Clip skip", "clip_skip", request.clip_skip),
@@ -133,7 +136,7 @@ def _settings(request: GenerationRequest, there: Mapping[str, str], catalogue: C
         ("Conditional mask weight", "inpainting_mask_weight", first.inpaint.condition_weight),
         ("Color correction", "match_colours", first.match_colours),
     )
-    values: dict[str, Any] = {name: value for key, name, value in rows if key in there and value is not None}
+    values: dict[str, Any] = {name: value for key, name, value in rows if key in _said(there) and value is not None}
     if there:
         values["noise_source"] = request.noise_source
     if request.checkpoint:
