@@ -47,8 +47,12 @@ def encode_tiled(autoencoder: Autoencoder, picture: Tensor, noise: Tensor | None
     if max(picture.shape[2:]) <= tile * autoencoder.config.factor:
         return autoencoder.encode(picture, noise)
     encoder, bands = autoencoder.encoder, _Bands(autoencoder, tile)
-    features = [encoder.coarse(_encoded(encoder, one.to(autoencoder.dtype), bands)) for one in picture.split(1)]
-    mean, log_variance = autoencoder.posterior(torch.cat(features))
+    # What is between has no name here: it is large, and would be held while attention runs.
+    moments = [
+        encoder.moments(encoder.mid.one_by_one(_encoded(encoder, one.to(autoencoder.dtype), bands)))
+        for one in picture.split(1)
+    ]
+    mean, log_variance = autoencoder.posterior(torch.cat(moments))
     return mean if noise is None else mean + noise.to(mean) * (0.5 * log_variance).exp()
 
 
@@ -64,12 +68,12 @@ def _decoded(decoder: Decoder, x: Tensor, bands: _Bands) -> Tensor:
 
 
 def _encoded(encoder: Encoder, x: Tensor, bands: _Bands) -> Tensor:
-    """`Encoder.fine`."""
+    """`Encoder.levels`."""
     x = bands.run(encoder.conv_in, x, encoder.conv_in.out_channels)
     for level in encoder.down:
         assert isinstance(level, Level)
+        x = _level(level, x, bands)
         if level.downsample is not None:
-            x = _level(level, x, bands)
             x = bands.run(level.downsample, x, x.shape[1], 0.5)
     return x.to(bands.device)
 

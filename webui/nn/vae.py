@@ -192,22 +192,22 @@ class Encoder(nn.Module):
         self.norm_out = _norm(channels)
         self.conv_out = Conv2d(channels, 2 * config.latent_channels, 3, padding=1)
 
-    def fine(self, x: Tensor) -> Tensor:
-        """The part at more than latent size: picture → features [B, C, H/f, W/f]. Only its norms look far."""
+    def levels(self, x: Tensor) -> Tensor:
+        """Picture → features [B, C, H/f, W/f]. Only its norms look far."""
         h = self.conv_in(x)
         for level in self.down:
             assert isinstance(level, Level)
+            h = level(h)
             if level.downsample is not None:
-                h = level.downsample(level(h))
+                h = level.downsample(h)
         return h
 
-    def coarse(self, h: Tensor) -> Tensor:
-        """The part at latent size, attention included: features → moments."""
-        h = self.mid.one_by_one(self.down[-1](h))
+    def moments(self, h: Tensor) -> Tensor:
+        """What the middle put out → moments."""
         return self.conv_out(normed_silu(self.norm_out, h))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.coarse(self.fine(x))
+        return self.moments(self.mid.one_by_one(self.levels(x)))
 
 
 class Decoder(nn.Module):
