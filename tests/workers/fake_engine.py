@@ -87,6 +87,7 @@ class FakeEngine:
         self.settings = dict(settings)
         self.checkpoint: str | None = "first.safetensors"
         self.step_seconds = settings.get("step_seconds", STEP_SECONDS)
+        self.jobs = 0  # that it began
 
     def names(self) -> Mapping[str, Any]:
         """Three samplers, two schedules."""
@@ -114,11 +115,14 @@ class FakeEngine:
         self.settings = dict(settings)
 
     def facts(self) -> Mapping[str, Any]:
-        """Shown by the status."""
-        return {"checkpoint": self.checkpoint, "device": "fake", "memory": 1, "torch": "torch" in sys.modules}
+        """Shown by the status. The memory grows by a byte with each job."""
+        time.sleep(self.settings.get("facts_seconds", 0))
+        memory = 1 + self.jobs
+        return {"checkpoint": self.checkpoint, "device": "fake", "memory": memory, "torch": "torch" in sys.modules}
 
     def generate(self, request: GenerationRequest, options: Mapping[str, Any], report: Callable[..., None], control):
         """Count steps, obey the control, write coloured PNG files."""
+        self.jobs += 1
         if request.prompt.startswith("hang"):
             report("progress", step=1)
         self._misbehave(request.prompt)

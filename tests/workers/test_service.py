@@ -152,9 +152,21 @@ def test_names_come_from_the_worker(shared):
 
 def test_loading_waits_for_the_checkpoint_and_raises_what_went_wrong(shared):
     shared.load("second.safetensors")
-    until(lambda: shared.status().checkpoint == "second.safetensors")
     with pytest.raises(EmulsionError, match="damaged"):
         shared.load("broken.safetensors")
+
+
+def test_who_waited_for_an_order_reads_what_it_left_behind(tmp_path):
+    service = JobService({"facts_seconds": 0.1}, tmp_path, engine=FAKE)
+    service.start()
+    try:
+        service.load("second.safetensors")
+        before = service.status()
+        assert before.checkpoint == "second.safetensors"
+        service.wait(service.submit(request(steps=1)), 10)
+        assert service.status().memory == before.memory + 1
+    finally:
+        service.stop(2)
 
 
 def test_half_a_character_is_refused_before_it_reaches_the_queue(shared):

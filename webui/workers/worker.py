@@ -138,14 +138,21 @@ class Worker:
                 self._perform(engine, order)
             elif order["kind"] == "settings":
                 engine.change(order["values"])
-            self.say("facts", facts=dict(engine.facts()))
+                self._say_facts(engine)
+
+    def _say_facts(self, engine: Engine) -> None:
+        """What is loaded and what it takes: said before the end of an order, so that who waits for it reads the new."""
+        self.say("facts", facts=dict(engine.facts()))
 
     def _run_job(self, engine: Engine, order: Mapping[str, Any]) -> None:
         with logs.bound(job=order["job"]):
-            self._work_on(engine, order)
+            kind, values = self._work_on(engine, order)
+            self._say_facts(engine)
+            self.say(kind, job=order["job"], **values)
         logs.private(())
 
-    def _work_on(self, engine: Engine, order: Mapping[str, Any]) -> None:
+    def _work_on(self, engine: Engine, order: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """How the job ended: the kind and the values of its last message."""
         job, control = order["job"], self._control
         started = time.perf_counter()
 
@@ -162,15 +169,14 @@ class Worker:
             else:
                 engine.perform(order["task"], values, order["options"], report, control)
         except Cancelled as error:
-            report("cancelled", error=str(error))
+            return "cancelled", {"error": str(error)}
         except EmulsionError as error:
-            report("failed", error=str(error), type=type(error).__name__)
+            return "failed", {"error": str(error), "type": type(error).__name__}
         except BrokenPipeError:
             raise
         except Exception as error:
-            report("failed", error=_words(error, f"job {job} failed"), type=type(error).__name__)
-        else:
-            report("done", seconds=time.perf_counter() - started)
+            return "failed", {"error": _words(error, f"job {job} failed"), "type": type(error).__name__}
+        return "done", {"seconds": time.perf_counter() - started}
 
     def _perform(self, engine: Engine, order: Mapping[str, Any]) -> None:
         """What the job of another worker asks of all of them; that job tells how it went."""
@@ -178,15 +184,16 @@ class Worker:
             engine.perform(order["task"], json.loads(order["request"]), order["options"], _unheard, Control())
         except Exception:
             log.exception("%s failed", order["task"])
+        self._say_facts(engine)
 
     def _load(self, engine: Engine, order: Mapping[str, Any]) -> None:
+        fault = None
         try:
             engine.load(order["checkpoint"])
         except Exception as error:
-            error_text = _words(error, "a checkpoint could not be loaded")
-            self.say("loaded", load=order["load"], checkpoint=order["checkpoint"], error=error_text)
-        else:
-            self.say("loaded", load=order["load"], checkpoint=order["checkpoint"], error=None)
+            fault = _words(error, "a checkpoint could not be loaded")
+        self._say_facts(engine)
+        self.say("loaded", load=order["load"], checkpoint=order["checkpoint"], error=fault)
 
 
 def prompts_in(values: Any, name: str = "") -> list[str]:
