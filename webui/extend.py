@@ -319,12 +319,17 @@ class Made:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A picture made of a script's pictures. `fields` go into its infotext, behind those of the first picture."""
+    """A picture made of a script's pictures. `fields` go into its infotext, behind those of the first picture.
+
+    A `usual` one only puts pictures side by side, as grids of ordinary jobs do: whether it is saved and whether it is
+    sent over HTTP are left to the settings about those. The page shows it either way.
+    """
 
     name: str  # of the file
     picture: Image.Image
     fields: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    usual: bool = False
 
 
 Draw: TypeAlias = Callable[[], int]  # a random seed
@@ -344,6 +349,7 @@ class Script:
     assemble: Callable[[Sequence[Made], Mapping[str, Any]], Sequence[Sheet]] | None = None
     tabs: tuple[str, ...] = ("txt2img", "img2img")  # where it is offered; inpainting counts as img2img
     own_pictures: bool = False  # its cells bring the pictures to start from: the request needs none
+    every_picture: bool = False  # its cells follow batch count and batch size; others make one picture a cell
     local: bool = False  # it reads folders of the machine that the program runs on
 
 

@@ -87,6 +87,11 @@ def write_infotext(prompt: str, negative_prompt: str, fields: Mapping[str, Any])
     return _compose(prompt, negative_prompt, {**fields, **exact}) if exact else text
 
 
+def write_fields(fields: Mapping[str, Any]) -> str:
+    """Fields alone, as they follow those of another text behind a comma."""
+    return _compose("", "", fields)
+
+
 def read_infotext(text: str) -> Infotext:
     """The parts of an infotext by any program of A1111's kind. Any text can be read; at worst all of it is prompt."""
     lines, fields = _without_fields(_LINE_END.sub("\n", text).rstrip().split("\n"))

@@ -66,7 +66,7 @@ def run_script(options: argparse.Namespace, request: GenerationRequest, session:
     if SCRIPTS[options.script].own_pictures:
         request = with_place_for_pictures(request)
     values = check({"script": options.script, "arguments": arguments, "request": dataclasses.asdict(request)})
-    report = _Report(sys.stderr.isatty() and not options.quiet)
+    report = _Report(sys.stderr.isatty() and not options.quiet, session.settings["save_grids"])
     with tempfile.TemporaryDirectory(prefix="emulsion-") as scratch:
         run(values, TaskJob(session, report, Control(), Path(scratch)))
         for number, picture in enumerate(report.pictures):
@@ -89,14 +89,16 @@ def run_script(options: argparse.Namespace, request: GenerationRequest, session:
 class _Report:
     """What the script job says, in a terminal."""
 
-    def __init__(self, shown: bool):
-        self.shown = shown
+    def __init__(self, shown: bool, grids: bool):
+        self.shown, self.grids = shown, grids
         self.pictures: list[dict[str, Any]] = []
         self.outcome: dict[str, Any] = {}
 
     def __call__(self, kind: str, blob: bytes = b"", **values: Any) -> None:
         """Keep pictures; write notes and progress."""
         if kind == "picture":
+            if values["facts"].get("usual") and not self.grids:
+                return
             told = {name: values[name] for name in ("path", "seed", "width", "height", "infotext")}
             self.pictures.append(told | {"sheet": values["facts"].get("sheet", "")})
         elif kind == "note":

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import types
 
 import pytest
 
 from tests.api.conftest import make_house
 from tests.api.pictures import info_of, mask, picture
+from webui.api import replies
+from webui.api.fields import TextToImageFields
 from webui.engine.extensions import ExtensionEntry, Extensions
 from webui.extend import Extension, Option
-from webui.request import AestheticGradients, SoftInpaint
+from webui.request import AestheticGradients, GenerationRequest, SoftInpaint
+from webui.workers.views import ResultView
 
 SMALL = {"width": 64, "height": 48, "steps": 2, "sampler_name": "Euler a"}
 TEXT = """an apple <lora:film:1>
@@ -268,3 +273,21 @@ def test_folders_of_the_server_are_for_clients_on_the_same_machine_only(client):
     fields = {**SMALL, "init_images": [picture()], "script_name": "Batch from a folder", "script_args": ["/etc"]}
     answer = client.post("/sdapi/v1/img2img", json=fields, headers={"x-forwarded-for": "203.0.113.5"})
     assert answer.status_code == 422 and "folders of the machine" in answer.json()["detail"]
+
+
+def test_the_grid_of_a_script_that_only_puts_pictures_together_comes_when_it_is_wanted():
+    def told(name, **facts):
+        return ResultView(f"/{name}.png", f"{name}\nSteps: 1", 7, 8, 8, facts=facts)
+
+    results = (told("first"), told("second"), told("grid", sheet="loopback", usual=True))
+    job = types.SimpleNamespace(task="script", results=results, started=1.0, notes=())
+    request, settings = GenerationRequest(), {"return_grid": False}
+
+    def texts(**fields):
+        answer = replies.reply(TextToImageFields(send_images=False, **fields), request, job, settings)
+        return json.loads(answer["info"])["infotexts"]
+
+    assert len(texts()) == 2
+    settings["return_grid"] = True
+    assert [text.split("\n")[0] for text in texts()] == ["grid", "first", "second"]
+    assert len(texts(do_not_save_grid=True)) == 2

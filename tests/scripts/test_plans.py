@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from webui import scripts
 from webui.errors import EmulsionError, FileError, InvalidRequest
 from webui.extend import Cell, Made
 from webui.imaging.metadata import save_picture
-from webui.request import GenerationRequest, Pass, replace
+from webui.request import GenerationRequest, Inpaint, Pass, replace
 from webui.scripts import arguments_of, from_positions, planned
 from webui.scripts.loopback import strength_at
 from webui.scripts.work import cost, names, work_order
@@ -258,6 +259,14 @@ def test_loops_start_from_the_picture_before_with_a_changing_strength() -> None:
     assert [cell.request.passes[0].denoising_strength for cell in cells[:3]] == [0.8, 0.6, 0.4]
     assert [cell.request.seed for cell in cells] == [1, 2, 3, 4, 5, 6]
     assert work_order(cells) == list(range(6))
+
+
+def test_only_the_first_loop_fills_what_is_below_a_mask() -> None:
+    step = dataclasses.replace(PICTURE[0], inpaint=Inpaint(masked_content="latent noise", padding=8))
+    cells = cells_of("Loopback", GenerationRequest(seed=1, batch_size=2, passes=(step,)), loops=3)
+    contents = [cell.request.passes[0].inpaint.masked_content for cell in cells]
+    assert contents == ["latent noise", "original", "original"] * 2
+    assert {cell.request.passes[0].inpaint.padding for cell in cells} == {8}
 
 
 def test_curves_of_loopback_begin_and_end_alike() -> None:

@@ -226,15 +226,44 @@ def test_a_huge_grid_is_saved_as_jpeg(house: House, monkeypatch: pytest.MonkeyPa
     assert "JPEG" in house.told("note")[-1]["text"]
 
 
-def test_loopback_hands_every_picture_on(house: House) -> None:
+def test_the_grid_of_a_matrix_has_the_settings_of_its_first_picture(house: House) -> None:
+    house.run("Prompt matrix", replace(PAINT, prompt="a cat|red"))
+    first, _, grid = house.told("picture")
+    assert grid["infotext"] == f"{first['infotext']}, Script: Prompt matrix"
+    assert read_infotext(grid["infotext"]).prompt == "a cat"
+
+
+def from_red(**changes: Any) -> GenerationRequest:
+    """A request that starts from a red picture."""
     stream = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(stream, "PNG")
     first = base64.b64encode(stream.getvalue()).decode()
     step = Pass(source="image", image=first, width=WIDTH, height=HEIGHT, steps=1)
-    house.run("Loopback", replace(PAINT, passes=(step,)), loops=3)
+    return replace(PAINT, passes=(step,), **changes)
+
+
+def test_loopback_hands_every_picture_on(house: House) -> None:
+    request = from_red()
+    house.run("Loopback", request, loops=3)
     sources = [made.passes[0].image for made in house.made]
     results = [Path(picture["path"]).read_bytes() for picture in house.told("picture")]
-    assert sources == [first, *(base64.b64encode(data).decode() for data in results[:2])]
+    assert sources == [request.passes[0].image, *(base64.b64encode(data).decode() for data in results[:2])]
+
+
+def test_the_grid_of_a_loopback_has_a_row_for_each_picture_and_is_saved_on_wish(house: House) -> None:
+    house.run("Loopback", from_red(count=2), loops=3)
+    *pictures, grid = house.told("picture")
+    assert len(pictures) == 6 and grid["facts"] == {"sheet": "loopback", "usual": True}
+    assert (grid["width"], grid["height"]) == (3 * WIDTH, 2 * HEIGHT)
+    assert not grid["saved"] and not (house.folder / "outputs" / "grids").exists()
+    assert not any("left out" in values["text"] for values in house.told("note"))
+    house.session.settings = house.settings.changed({"save_grids": True, "picture_format": "webp"})
+    house.run("Loopback", from_red(), loops=2)
+    grid = house.told("picture")[-1]
+    assert grid["saved"] and Path(grid["path"]).parent == house.folder / "outputs" / "grids"
+    assert grid["path"].endswith(".webp") and read_metadata(Path(grid["path"])).infotext == grid["infotext"]
+    house.run("Loopback", from_red(), loops=1)
+    assert not any("sheet" in picture["facts"] for picture in house.told("picture"))
 
 
 def test_lines_keep_the_number_of_their_pictures(house: House) -> None:

@@ -29,9 +29,11 @@ _USUAL = frozenset(
 
 def reply(fields: GenerationFields, request: GenerationRequest, job: JobView, settings: Settings) -> dict[str, Any]:
     """The answer. An interrupted job brings what was finished before; sheets of pictures come first."""
-    sheets = [result for result in job.results if result.facts.get("sheet")]
-    results = [*sheets, *(result for result in job.results if result not in sheets)]
-    gridded = job.task == GENERATE and settings["return_grid"] and not fields.do_not_save_grid and len(job.results) > 1
+    wants_grid = settings["return_grid"] and not fields.do_not_save_grid
+    sent = [result for result in job.results if wants_grid or not result.facts.get("usual")]
+    sheets = [result for result in sent if result.facts.get("sheet")]
+    results = [*sheets, *(result for result in sent if result not in sheets)]
+    gridded = job.task == GENERATE and wants_grid and len(results) > 1
     files: list[bytes] = []
     if fields.send_images:
         files = files_of(results)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from webui.errors import InvalidRequest
-from webui.extend import SCRIPTS, Cell, Draw, Option, Script
+from webui.extend import SCRIPTS, Cell, Draw, Made, Option, Script, Sheet
 from webui.request import GenerationRequest, replace
 
 TITLE = "Loopback"
@@ -35,7 +35,10 @@ def strength_at(loop: int, loops: int, first: float, last: float, curve: str) ->
 
 
 def plan(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -> list[Cell]:
-    """One chain of cells for each batch of the request; the seed rises with every loop."""
+    """One chain of cells for each picture of the request; the seed rises with every loop.
+
+    What is below a mask is filled for the first loop alone: the others go on from what that one made of it.
+    """
     first, *others = request.passes
     if first.source != "image":
         raise InvalidRequest("Loopback needs a picture to start from.", "", "Use it in img2img.")
@@ -45,7 +48,7 @@ def plan(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -
         )
     seed, loops = draw() if request.seed < 0 else request.seed, arguments["loops"]
     cells: list[Cell] = []
-    for chain in range(request.count):
+    for chain in range(request.count * request.batch_size):
         for loop in range(loops):
             strength = strength_at(
                 loop,
@@ -55,10 +58,26 @@ def plan(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -
                 arguments["denoising_curve"],
             )
             step = dataclasses.replace(first, denoising_strength=round(strength, 6))
+            if loop:
+                step = dataclasses.replace(step, inpaint=dataclasses.replace(step.inpaint, masked_content="original"))
             made = replace(request, passes=(step, *others), seed=seed + len(cells), batch_size=1, count=1)
-            labels = (f"Loop {loop + 1}", f"Batch {chain + 1}")
+            labels = (f"Loop {loop + 1}", f"Picture {chain + 1}")
             cells.append(Cell(made, labels, (loop, chain, 0), start=len(cells) - 1 if loop else None))
     return cells
 
 
-SCRIPTS.register(TITLE)(Script(OPTIONS, plan, tabs=("img2img",)))
+def assemble(made: Sequence[Made], arguments: Mapping[str, Any]) -> list[Sheet]:
+    """The loops side by side, one row for each chain, when there are several pictures."""
+    from webui.scripts import sheet
+
+    files = [one.picture for one in made if one.picture is not None]
+    if len(files) < 2:
+        return []
+    loops = arguments["loops"]
+    rows = [[one.picture or one.problem for one in made[start : start + loops]] for start in range(0, len(made), loops)]
+    layout = sheet.layout(files, len(made), legend=False)
+    grid = sheet.table(rows, [""] * loops, [""] * len(rows), layout)
+    return [Sheet("loopback", sheet.page([grid], [""], layout), notes=layout.notes, usual=True)]
+
+
+SCRIPTS.register(TITLE)(Script(OPTIONS, plan, assemble, tabs=("img2img",), every_picture=True))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from webui.errors import Cancelled, EmulsionError, InvalidRequest
 from webui.extend import Cell, Made, Sheet
-from webui.infotext import write_infotext
+from webui.infotext_format import write_fields
 from webui.limits import hold, limits_of
 from webui.request import SEED_MAXIMUM, GenerationRequest, from_dict, replace
 from webui.request import check as check_request
@@ -98,7 +98,7 @@ class _Run:
         self.shown = bool(self.arguments.get("include_lone_images", True))
         self.total = sum(pictures(cell.request) // cell.request.batch_size for cell in self.cells)
         self.told: set[str] = set()
-        if pictures(request) > pictures(self.cells[0].request):
+        if pictures(request) > pictures(self.cells[0].request) and not self.script.every_picture:
             self.note("The script makes one picture of each cell: batch count and batch size are left out.")
 
     def everything(self) -> None:
@@ -225,21 +225,21 @@ class _Run:
             self.note(
                 f"The grid of {picture.width}×{picture.height} pixels was saved as JPEG: as PNG it would be huge."
             )
-        fields = write_infotext("", "", sheet.fields).strip()
-        text = ", ".join(part for part in (infotext, fields) if part)
+        text = ", ".join(part for part in (infotext, write_fields(sheet.fields)) if part)
         pattern = f"[number]-{sheet.name}"
         if settings["folder_per_pattern"]:
             pattern = f"{settings['folder_pattern']}/{pattern}"
         path = self.job.scratch / f"{sheet.name}.{format}"
-        if self.save:
+        saved = self.save and (settings["save_grids"] or not sheet.usual)
+        if saved:
             facts = NameFacts(width=picture.width, height=picture.height, basename=sheet.name)
             path = output_path(settings.paths.outputs / settings["folder_grids"], pattern, facts, f".{format}")
         written = text if settings["write_infotext"] else ""
         path = save_picture(picture, path, written, format, settings["quality"], settings["webp_lossless"])
         size = {"width": picture.width, "height": picture.height}
         seed = self.cells[0].request.seed
-        facts_told = {"sheet": sheet.name}
-        self.job.report("picture", path=str(path), infotext=text, seed=seed, **size, saved=self.save, facts=facts_told)
+        facts_told = {"sheet": sheet.name} | ({"usual": True} if sheet.usual else {})
+        self.job.report("picture", path=str(path), infotext=text, seed=seed, **size, saved=saved, facts=facts_told)
 
 
 class _Clock:
