@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,12 +22,15 @@ def made(monkeypatch: pytest.MonkeyPatch, picture: Path, *given: str, failed: in
     def run(values: dict[str, Any], job: Any) -> None:
         facts = {"sheet": "xyz_grid"}
         job.report("picture", path=str(picture), seed=3, width=8, height=8, infotext="a cat", saved=False, facts=facts)
+        told = {"path": "/nowhere", "seed": 3, "width": 8, "height": 8, "infotext": "", "saved": False}
+        job.report("picture", **told, facts={"sheet": "loopback", "usual": True})  # left out: nobody wants it saved
         job.report("outcome", values={"cells": 2, "made": 2 - failed, "failed": failed, "work": 1.0, "seconds": 1.0})
 
     monkeypatch.setattr(task, "run", run)
     picture.write_bytes(b"a picture")
     options = parse(["generate", "--script", "x/y/z plot", "--script-arg", "x_values=1,2", *given])
-    return script_options.run_script(options, GenerationRequest(), None, 0.0)  # type: ignore[arg-type]
+    session: Any = SimpleNamespace(settings={"save_grids": False})
+    return script_options.run_script(options, GenerationRequest(), session, 0.0)
 
 
 def test_the_list_names_all_scripts_and_what_they_take(capsys: pytest.CaptureFixture[str]) -> None:
