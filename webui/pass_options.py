@@ -139,13 +139,13 @@ def _refuse(options: argparse.Namespace, names: Iterable[str], says: str, remedy
 def _from_image(first: Pass, options: argparse.Namespace, facts: ModelFacts, settings: Mapping[str, Any]) -> Pass:
     """An image pass in the size of its picture, or of the checkpoint where that is far smaller."""
     from webui.engine.recommended import FROM_SETTINGS, fitting
-    from webui.imaging.files import load_picture
+    from webui.imaging.files import picture_size
 
     texts = [_read(file) for file in options.init_image]
     size = first.width, first.height
     if not options.width and not options.height:
         sides = _outpaint(options.outpaint) if options.outpaint else Outpaint()
-        width, height = load_picture(base64.b64decode(texts[0])).size
+        width, height = picture_size(base64.b64decode(texts[0]))
         size = fitting(width + sides.left + sides.right, height + sides.up + sides.down, facts.native_size)
     return dataclasses.replace(
         first,

@@ -62,6 +62,13 @@ def long_animation() -> bytes:
     return stream.getvalue()
 
 
+def tiff(more: dict[int, int]) -> bytes:
+    """A deflated grey picture; `more` are its tags for size and place."""
+    tags = sorted(({258: 8, 259: 8, 262: 1, 277: 1} | more).items())
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return (b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries).ljust(400, b"\0") + zeros(1 << 20)
+
+
 @functools.cache
 def bombs() -> dict[str, bytes]:
     """All of them by name."""
@@ -79,6 +86,11 @@ def bombs() -> dict[str, bytes]:
         "pixels behind the end": header(8, 8) + chunk(b"IDAT", text) + chunk(b"IEND", b""),
         "claimed length": SIGNATURE + struct.pack(">I", 2**31 - 1) + b"IHDR",
         "EPS": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(%stdin) run\n",
+        "TIFF of large tiles": tiff({256: 10, 257: 10, 322: 65_520, 323: 65_520, 324: 400, 325: 9}),
+        "TIFF of many pixels": tiff({256: 65_535, 257: 65_535, 273: 400, 278: 65_535, 279: 9}),
+        "BMP of 65 thousand": b"BM"
+        + bytes(12)
+        + struct.pack("<IiiHHIIiiII", 40, 65_535, 65_535, 1, 8, 1, 0, 0, 0, 0, 0),
         "TIFF": b"II*\0\x08\0\0\0\xff\xff" + bytes(4000),
         "PSD": b"8BPS\0\1" + bytes(6) + b"\0\3" + struct.pack(">II", 30_000, 30_000) + b"\0\x08\0\3",
         "SVG": b'<svg xmlns="http://www.w3.org/2000/svg" width="99999" height="99999"></svg>',

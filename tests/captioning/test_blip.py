@@ -11,8 +11,8 @@ from transformers import BlipForConditionalGeneration
 
 from tests.captioning.models import SIDE, WORDS, blip_folder
 from webui.captioning import blip
-from webui.captioning.preparing import on_white
 from webui.errors import DamagedFile, FileError
+from webui.imaging.resize import flattened
 
 CPU = torch.device("cpu")
 
@@ -62,7 +62,7 @@ def test_only_words_are_said_and_no_special_signs(folder):
 
 
 def test_transparent_pictures_are_seen_over_white():
-    seen = on_white(Image.new("RGBA", (4, 4), (255, 0, 0, 0)))
+    seen = flattened(Image.new("RGBA", (4, 4), (255, 0, 0, 0)))
     assert (seen.mode, seen.getpixel((0, 0))) == ("RGB", (255, 255, 255))
 
 

@@ -6,9 +6,10 @@ import threading
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from tests.engine.pictures import as_base64, difference, noise_picture, pixels
+from tests.imaging.pictures import DISPLAY_P3, encoded, rgb_profile
 from webui.engine.output import read_request
 from webui.engine.plan import make_plan
 from webui.engine.session import Session
@@ -39,6 +40,17 @@ class Counting(JobHooks):
 def image_request(wanted, picture=None, **fields):
     step = {"source": "image", "image": as_base64(picture or noise_picture()), "denoising_strength": 0.5}
     return wanted(**(step | fields))
+
+
+def test_a_telephones_colours_do_not_shift(make, wanted):
+    own = ImageCms.ImageCmsProfile(io.BytesIO(rgb_profile(DISPLAY_P3)))
+    picture = Image.new("RGB", (64, 64), (150, 110, 90))
+    stored = ImageCms.profileToProfile(picture, ImageCms.createProfile("sRGB"), own)
+    data = encoded(stored, "PNG", icc_profile=own.tobytes())
+    image = base64.b64encode(data).decode()
+    result = make(image_request(wanted, image=image, denoising_strength=0.0))[0]
+    assert difference(result.image, stored) > 5
+    assert difference(result.image, picture) <= 2
 
 
 @pytest.mark.parametrize("mode", ["stretch", "crop", "fill", "latent"])

@@ -10,6 +10,7 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from tests.imaging.pictures import SIZE, difference, drawing, turned
 from tests.ui.fake_service import FakeService
 from webui.request import GenerationRequest, Pass
 from webui.ui import routes
@@ -42,6 +43,17 @@ def finished(client: TestClient, job_id: str) -> dict:
             return view
         time.sleep(0.01)
     raise AssertionError("the job did not end")
+
+
+def test_what_browsers_cannot_show_is_given_back_as_png_and_sizes_are_as_shown(client):
+    data = turned(6, "TIFF")
+    said = client.post("/ui/uploads", content=data).json()
+    assert (said["width"], said["height"]) == SIZE
+    answer = client.get(f"/ui/uploads/{said['id'].removeprefix('blob:')}")
+    assert answer.headers["content-type"] == "image/png"
+    assert difference(Image.open(io.BytesIO(answer.content)), drawing()) == 0
+    said = client.post("/ui/uploads", content=turned(6, "JPEG")).json()
+    assert (said["width"], said["height"]) == SIZE
 
 
 def test_a_job_tells_its_pictures_and_sends_them(client: TestClient, service: FakeService) -> None:

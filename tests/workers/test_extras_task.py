@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
+from tests.imaging.pictures import grey_profile
 from tests.upscalers.networks import paths_with
 from webui.engine.extensions import ExtensionEntry, Extensions
 from webui.errors import Cancelled, DamagedFile, FileError, InvalidRequest, NotFound
@@ -131,6 +132,14 @@ def test_the_meaning_of_colours_is_taken_along(job, format):
     assert "icc_profile" not in Image.open(grey["path"]).info
 
 
+def test_greys_of_another_profile_become_ordinary_ones(job):
+    data = encode_picture(Image.new("L", (8, 8), 100), profile=grey_profile(1.0))
+    (result,) = done(job, images=[base64.b64encode(data).decode()], options=DOUBLE)
+    made = Image.open(result["path"])
+    assert made.mode == "L" and "icc_profile" not in made.info
+    assert abs(made.getpixel((0, 0)) - 255 * (1.055 * (100 / 255) ** (1 / 2.4) - 0.055)) <= 2  # light as it is, in sRGB
+
+
 def grey_with(profile):
     return base64.b64encode(encode_picture(picture().convert("L"), profile=profile)).decode()
 
@@ -140,7 +149,7 @@ def test_of_an_animation_the_first_picture_is_taken_and_that_is_told(job):
     picture().save(file, "WEBP", save_all=True, append_images=[Image.new("RGB", (24, 16))], lossless=True)
     (result,) = done(job, images=[base64.b64encode(file.getvalue()).decode()], names=["cat.webp"], options=DOUBLE)
     assert Image.open(result["path"]).tobytes() == picture().resize((48, 32), Image.NEAREST).tobytes()
-    assert job[1]("note")[0]["text"] == "cat is animated: only its first picture is worked on."
+    assert job[1]("note")[0]["text"] == "cat holds several pictures: only the first is worked on."
 
 
 def test_a_single_picture_that_cannot_be_read_fails_the_job(job):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
-from webui.captioning.preparing import normalised, on_white, read_object
+from webui.captioning.preparing import normalised, read_object
 from webui.errors import DamagedFile, FileError
+from webui.imaging.resize import flattened
 
 if TYPE_CHECKING:
     from webui.captioning.loading import Describe
@@ -54,7 +55,7 @@ def load(folder: Path, device: torch.device) -> Describe:
     side = network.config.vision_config.image_size
 
     def describe(picture: Image.Image) -> str:
-        pixels = normalised(on_white(picture), (side, side), mean, std).to(device, dtype)  # [1, 3, side, side]
+        pixels = normalised(flattened(picture), (side, side), mean, std).to(device, dtype)  # [1, 3, side, side]
         with torch.inference_mode():
             tokens = network.generate(pixel_values=pixels, num_beams=BEAMS, max_new_tokens=MOST_TOKENS)
         return " ".join(words.decode(tokens[0].tolist(), skip_special_tokens=True).split())

@@ -24,15 +24,6 @@ def normalised(picture: Image.Image, size: tuple[int, int], mean: Sequence[float
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
 
 
-def on_white(picture: Image.Image) -> Image.Image:
-    """A picture of any mode as RGB, over white where it is transparent."""
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    whole = picture.convert("RGBA")
-    ground = Image.new("RGBA", whole.size, "white")
-    return Image.alpha_composite(ground, whole).convert("RGB")
-
-
 def squared(picture: Image.Image) -> Image.Image:
     """An RGB picture in the middle of a white square."""
     side = max(picture.size)

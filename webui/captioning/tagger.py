@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from webui.captioning.preparing import normalised, on_white, read_object, squared
+from webui.captioning.preparing import normalised, read_object, squared
 from webui.errors import DamagedFile, FileError, UnknownModel
+from webui.imaging.resize import flattened
 from webui.weights.assign import fill, without_memory
 from webui.weights.reader import open_weights
 
@@ -89,7 +90,7 @@ def load(folder: Path, device: torch.device) -> Describe:
     network.to(device).eval()
 
     def describe(picture: Image.Image) -> str:
-        pixels = normalised(squared(on_white(picture)), (side, side), HALF, HALF).flip(1)  # [1, 3, side, side] as BGR
+        pixels = normalised(squared(flattened(picture)), (side, side), HALF, HALF).flip(1)  # [1, 3, side, side] as BGR
         with torch.inference_mode():
             shares = network(pixels.to(device)).sigmoid()[0].tolist()
         return ", ".join(written(name) for name in told(tags, shares))

@@ -24,6 +24,7 @@ from webui.imaging.masks import (
     strengthened,
     transparency_of,
 )
+from webui.imaging.profiles import in_srgb
 from webui.imaging.resize import LANCZOS, Enlarge, flattened, resized, stretched
 from webui.request import Outpaint, Pass
 
@@ -68,7 +69,7 @@ def read_source(
     Raises InvalidRequest for an empty mask, DamagedFile or UnsafeFile for what is no picture.
     """
     sources = step.sources
-    given = load_picture(picture_bytes(sources[number % len(sources)]))
+    given = in_srgb(load_picture(picture_bytes(sources[number % len(sources)])))
     picture, size = flattened(given, step.background), (step.width, step.height)
     fingerprint = hashlib.md5(picture.tobytes(), usedforsecurity=False).hexdigest()
     mask = _mask(step, given, note)

@@ -12,12 +12,13 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from webui.atomic import publish, sync_folder
 from webui.errors import DamagedFile, FileError, UnsafeFile
+from webui.imaging.kinds import FORMATS, TIFF_COMPRESSIONS, foreign_kind
+from webui.imaging.png_text import read_png_exif
 
-FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF")  # of Pillow's forty, those that people use and that were hardened
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 512 << 20
 
@@ -36,15 +37,78 @@ def open_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Im
     when the file cannot be opened.
     """
     name = source.name if isinstance(source, Path) else "The picture"
+    data = read_bytes(source)
     try:
-        image = Image.open(io.BytesIO(read_bytes(source)), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError:
         raise _too_large(name, max_pixels) from None
     except DAMAGE:
-        raise DamagedFile(f"{name} cannot be read as a picture.", f"Wanted: {', '.join(FORMATS)}.") from None
+        raise _unreadable(name, data) from None
     if image.width * image.height > max_pixels:
         raise _too_large(name, max_pixels)
+    if image.format == "MPO":
+        image.format = "JPEG"  # a telephone's JPEG with a depth map or a second view behind it
+    if image.format == "TIFF":
+        _check_tiff(image, name, max_pixels)
     return image
+
+
+def _unreadable(name: str, data: bytes) -> DamagedFile:
+    wanted = f"Wanted: {', '.join(FORMATS)}."
+    if not data:
+        return DamagedFile(f"{name} is empty.", wanted)
+    kind, remedy = foreign_kind(data)
+    if kind:
+        return DamagedFile(f"{name} is a file of the kind {kind}, which is not read here.", wanted, remedy)
+    return DamagedFile(f"{name} cannot be read as a picture.", wanted)
+
+
+def _check_tiff(image: Image.Image, name: str, max_pixels: int) -> None:
+    """Refuse what this kind of file may hold besides pictures as other formats have them."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_DNG_VERSION) or tags.get(_NEW_SUBFILE) == _THUMBNAIL:
+        raise DamagedFile(
+            f"{name} is a camera's raw file.", f"Wanted: {', '.join(FORMATS)}.", "Develop it, and save it as PNG."
+        )
+    compression = image.info.get("compression", "raw")
+    if compression not in TIFF_COMPRESSIONS:
+        raise DamagedFile(f"{name} is packed by {compression}, which is not read here.", "", "Save it with LZW.")
+    if image.mode in ("F", "I", "LAB"):
+        raise DamagedFile(f"{name} holds colours as {image.mode}.", "RGB or greys of 8 or 16 bits were wanted.")
+    sides = [tags.get(tag, 1) for tag in _TILE_SIDES]
+    if any(not isinstance(side, int) for side in sides) or sides[0] * sides[1] > max_pixels:
+        raise _too_large(name, max_pixels)
+
+
+_DNG_VERSION, _NEW_SUBFILE, _TILE_SIDES = 50706, 254, (322, 323)  # tags of TIFF
+_THUMBNAIL = 1  # a new subfile of this kind comes first in raw files only
+
+
+def picture_size(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """The (width, height) that `load_picture` gives, from the header alone. Raises as `open_picture`."""
+    data = read_bytes(source)
+    image = open_picture(source, max_pixels)
+    try:
+        return upright_size(image, read_exif(image, data))
+    except DAMAGE:
+        return image.size
+
+
+def upright_size(image: Image.Image, exif: Image.Exif) -> tuple[int, int]:
+    """An opened picture's (width, height) once it is turned as its EXIF says."""
+    lies = exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8) and image.format != "TIFF"  # which Pillow turns
+    return (image.height, image.width) if lies else image.size
+
+
+def read_exif(image: Image.Image, data: bytes) -> Image.Exif:
+    """The EXIF of an opened picture whose bytes are `data`; no pixels are decoded. Raises one of DAMAGE."""
+    if image.format != "PNG":
+        return image.getexif()
+    exif = Image.Exif()  # Pillow would decode all pixels of a PNG in search of EXIF behind them
+    block = read_png_exif(data)
+    if block:
+        exif.load(b"Exif\0\0" + block)
+    return exif
 
 
 def read_bytes(source: Path | bytes) -> bytes:
@@ -73,7 +137,8 @@ def load_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Im
 def is_animated(source: Path | bytes) -> bool:
     """Whether a file holds several pictures, of which `load_picture` gives the first. Raises as `open_picture`."""
     try:
-        return bool(getattr(open_picture(source), "is_animated", False))
+        image = open_picture(source)
+        return image.format != "JPEG" and bool(getattr(image, "is_animated", False))
     except DAMAGE:
         return False
 

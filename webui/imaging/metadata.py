@@ -15,8 +15,8 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from webui.errors import FileError, InvalidRequest
-from webui.imaging.files import DAMAGE, open_picture, place_file, read_bytes
-from webui.imaging.png_text import SIGNATURE, is_ambiguous, read_png_exif, read_png_texts
+from webui.imaging.files import DAMAGE, open_picture, place_file, read_bytes, read_exif, upright_size
+from webui.imaging.png_text import SIGNATURE, is_ambiguous, read_png_texts
 
 PARAMETERS = "parameters"  # the PNG keyword, and the name under which every format's infotext is reported
 _FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP", "avif": "AVIF"}
@@ -31,8 +31,8 @@ _TEXT_LIMIT = 16 << 20  # characters of one text item; longer ones are no infote
 class PictureMetadata:
     """What a picture file says about itself. `items` holds every text in it by name; `infotext` is the best of them."""
 
-    format: str  # "PNG", "JPEG", "WEBP", "AVIF" or "GIF"
-    width: int
+    format: str  # one of files.FORMATS
+    width: int  # as shown, once it is turned as its EXIF says
     height: int
     infotext: str | None = None
     items: dict[str, str] = field(default_factory=dict)
@@ -116,8 +116,11 @@ def read_metadata(source: Path | bytes) -> PictureMetadata:
     data = read_bytes(source)
     image = open_picture(data)
     items = read_png_texts(data) if data.startswith(SIGNATURE) else {}
+    width, height = image.size
     try:
-        items |= _exif_texts(_read_exif(image, data))
+        exif = read_exif(image, data)
+        width, height = upright_size(image, exif)
+        items |= _exif_texts(exif)
         if image.format == "JPEG":
             segments = [part for name, part in getattr(image, "applist", []) if name == "COM"]
             if segments:
@@ -129,7 +132,7 @@ def read_metadata(source: Path | bytes) -> PictureMetadata:
     items = {name: text for name, text in items.items() if text and len(text) <= _TEXT_LIMIT}
     # As in A1111: what EXIF says counts before the PNG text, and a comment is the last resort.
     infotext = next((items[name] for name in ("UserComment", PARAMETERS, "comment") if name in items), None)
-    return PictureMetadata(image.format or "", image.width, image.height, infotext, items)
+    return PictureMetadata(image.format or "", width, height, infotext, items)
 
 
 def _writable(text: str) -> str:
@@ -147,16 +150,6 @@ def _exif(text: str) -> bytes:
     exif = Image.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[_USER_COMMENT] = _UNICODE + text.encode("utf-16-be")
     return exif.tobytes()
-
-
-def _read_exif(image: Image.Image, data: bytes) -> Image.Exif:
-    if image.format != "PNG":
-        return image.getexif()
-    exif = Image.Exif()  # Pillow would decode all pixels of a PNG in search of EXIF behind them
-    block = read_png_exif(data)
-    if block:
-        exif.load(b"Exif\0\0" + block)
-    return exif
 
 
 def _exif_texts(exif: Image.Exif) -> dict[str, str]:

@@ -15,6 +15,8 @@ from PIL import Image
 from webui.errors import DamagedFile, FileError, NotFound
 from webui.imaging.files import DAMAGE, load_picture
 from webui.imaging.metadata import encode_picture, read_metadata
+from webui.imaging.profiles import in_srgb
+from webui.imaging.resize import eight_bits, flattened
 from webui.library.cards import make_card
 from webui.library.files import is_picture
 from webui.library.index import Library, stem_path
@@ -58,9 +60,9 @@ def set_preview(library: Library, file_id: str, picture: bytes) -> None:
     DamagedFile, UnsafeFile, FileError.
     """
     row = library.row(file_id)
-    image = load_picture(picture)
+    image = eight_bits(in_srgb(load_picture(picture)))
     infotext = read_metadata(picture).infotext or ""
-    image = image if image.mode in ("RGB", "RGBA", "L") else image.convert("RGB")
+    image = image if image.mode in ("RGB", "RGBA", "L") else flattened(image)
     image.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
     stem = stem_path(row)
     path = stem.with_name(f"{stem.name}.preview.png")
@@ -89,7 +91,7 @@ def _preview(row: sqlite3.Row) -> Image.Image:
 
 def _small(image: Image.Image) -> bytes:
     try:
-        small = image.convert("RGB")
+        small = flattened(in_srgb(image))
         small.thumbnail((CARD_SIDE, CARD_SIDE), Image.Resampling.LANCZOS)
         stream = io.BytesIO()
         small.save(stream, "WEBP", quality=QUALITY)

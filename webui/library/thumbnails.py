@@ -10,6 +10,8 @@ from PIL import Image
 
 from webui.errors import FileError
 from webui.imaging.files import DAMAGE, load_picture
+from webui.imaging.profiles import in_srgb
+from webui.imaging.resize import eight_bits
 from webui.library.history import History
 from webui.settings import write_atomically
 
@@ -41,10 +43,10 @@ def _place(history: History, picture_id: str, modified: int) -> Path | None:
 
 def _small(path: Path) -> bytes:
     try:
-        image = load_picture(path)
+        image = eight_bits(in_srgb(load_picture(path)))
         image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
         stream = io.BytesIO()
-        image.convert("RGB").save(stream, "WEBP", quality=QUALITY)
+        image.convert("RGBA" if image.has_transparency_data else "RGB").save(stream, "WEBP", quality=QUALITY)
     except DAMAGE as error:
         raise FileError(f"A small copy of {path.name} cannot be made: {error}.") from None
     return stream.getvalue()

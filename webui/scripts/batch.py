@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 from webui.errors import EmulsionError, FileError, InvalidRequest
 from webui.exchange import read_picture
 from webui.extend import SCRIPTS, Cell, Draw, NamedFile, Option, Script
-from webui.imaging.files import open_picture
+from webui.imaging.files import picture_size
+from webui.imaging.kinds import SUFFIXES
 from webui.request import GenerationRequest, replace
 
 FILES_TITLE, FOLDER_TITLE = "Batch from files", "Batch from a folder"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif")
 MOST_FILES = 10_000
 USUAL_STRENGTH = 0.75  # of denoising, where nothing is said
 # Stands for a picture that a request must have and that the script's own pictures replace: one white pixel.
@@ -150,7 +150,7 @@ def pictures_in(name: str) -> list[NamedFile]:
 
 def _sized(request: GenerationRequest, file: Path) -> GenerationRequest:
     try:
-        width, height = (max(16, side // 8 * 8) for side in open_picture(file).size)
+        width, height = (max(16, side // 8 * 8) for side in picture_size(file))
     except EmulsionError:
         return request  # the cell will say what is wrong with the file
     first, *others = request.passes

@@ -159,20 +159,33 @@ async def _task(service: JobService, request: Request) -> Response:
 
 async def _upload(service: JobService, request: Request) -> Response:
     """Keep a picture that a job will start from. It is looked at now, so that a damaged one is refused at once."""
-    from webui.imaging.files import open_picture
+    from webui.imaging.files import picture_size
 
     data = await read_body(request, UPLOAD_BYTES)
-    picture = await asyncio.to_thread(open_picture, data)
+    width, height = await asyncio.to_thread(picture_size, data)
     name = await asyncio.to_thread(service.blobs.put, data)
-    return JSONResponse({"id": name, "width": picture.width, "height": picture.height})
+    return JSONResponse({"id": name, "width": width, "height": height})
 
 
 async def _uploaded(service: JobService, request: Request) -> Response:
-    from webui.imaging.files import open_picture
-
     data = await asyncio.to_thread(service.blobs.get, f"blob:{request.path_params['name']}")
-    kind = (await asyncio.to_thread(open_picture, data)).format or "png"  # only what can be read was kept
+    data, kind = await asyncio.to_thread(_showable, data)
     return Response(data, media_type=f"image/{kind.lower()}", headers=PRIVATE)
+
+
+def _showable(data: bytes) -> tuple[bytes, str]:
+    """A picture as browsers can show it, and its format: TIFF, which most cannot, becomes PNG."""
+    from webui.imaging.files import load_picture, open_picture
+    from webui.imaging.kinds import SHOWN
+    from webui.imaging.metadata import encode_picture
+    from webui.imaging.profiles import in_srgb
+    from webui.imaging.resize import eight_bits
+
+    kind = open_picture(data).format or "PNG"  # only what can be read was kept
+    if kind in SHOWN:
+        return data, kind
+    picture = eight_bits(in_srgb(load_picture(data)))
+    return encode_picture(picture if picture.mode != "CMYK" else picture.convert("RGB")), "PNG"
 
 
 def _texts(body: bytes) -> tuple[list[str], str | None]:

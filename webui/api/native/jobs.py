@@ -19,7 +19,7 @@ from webui.api.pictures import media_type, preview_type
 from webui.api.traffic import note
 from webui.errors import NotFound, QueueFull
 from webui.identity import check_owner, client_of, owner_of, sits_here
-from webui.imaging.files import open_picture
+from webui.imaging.files import picture_size
 from webui.workers.service import JobService
 from webui.workers.tasks import refuse_folders
 from webui.workers.views import JobView
@@ -113,9 +113,9 @@ def _add_pictures(router: APIRouter, context: Context) -> None:
     async def upload(request: Request) -> Uploaded:
         """Keep a picture that jobs will start from: the file as the body, or in a multipart form."""
         data = await picture_bytes(request)
-        found = await run_in_threadpool(open_picture, data)
+        width, height = await run_in_threadpool(picture_size, data)
         name = await run_in_threadpool(context.service.blobs.put, data)
-        return Uploaded(name=name, width=found.width, height=found.height)
+        return Uploaded(name=name, width=width, height=height)
 
 
 def _add_stream(router: APIRouter, context: Context) -> None:

@@ -14,7 +14,7 @@ from webui.api.pictures import picture_field
 from webui.engine.recommended import facts_of, fitting, recommended
 from webui.errors import SettingsError
 from webui.identity import Level, may
-from webui.imaging.files import load_picture
+from webui.imaging.files import picture_size
 from webui.request import GenerationRequest, Pass, from_dict
 from webui.settings import SERVER_SECTIONS, Settings, find_setting
 from webui.workers.blobs import NAME
@@ -54,7 +54,7 @@ def _completed(step: Pass, said: Mapping[str, Any], base: Pass, native: int, con
     if not sides and step.source == "image" and step.sources:
         data = step.sources[0]
         file = context.service.blobs.get(data) if NAME.fullmatch(data) else base64.b64decode(data)
-        width, height = fitting(*load_picture(file).size, native)
+        width, height = fitting(*picture_size(file), native)
     changes |= {"width": sides[0] if sides else width, "height": sides[-1] if sides else height}
     return dataclasses.replace(step, **changes)
 

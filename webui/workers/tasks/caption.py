@@ -32,10 +32,11 @@ def run(values: Mapping[str, Any], job: TaskJob) -> None:
     """Describe the pictures one by one. Raises NotFound with what to do where no captioner is installed."""
     from webui.captioning.loading import load_captioner
     from webui.imaging.files import load_picture
+    from webui.imaging.profiles import in_srgb
     from webui.workers.tasks.extras import decoded
 
     captioner = find_captioner(values["captioner"], job.session.settings.paths)
-    pictures = [load_picture(decoded(image)) for image in values["images"]]
+    pictures = [in_srgb(load_picture(decoded(image))) for image in values["images"]]
     job.report("progress", stage="load", step=0, steps=1, batch=0, batches=len(pictures))
     describe = load_captioner(captioner, job.session.device)
     captions = []

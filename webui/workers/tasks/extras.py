@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from webui.errors import Cancelled, EmulsionError, FileError, InvalidRequest
+from webui.imaging.kinds import SUFFIXES
 from webui.upscalers.extras import check_names, enhance, postprocessing_text, read_options, with_fields
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from webui.engine.hooks import HookChain
     from webui.workers.tasks import TaskJob
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif")
 DEFAULTS: dict[str, Any] = {"images": [], "names": [], "folder": "", "out": "", "options": {}, "extensions": {}}
 DEFAULTS |= {"save": True}
 
@@ -123,6 +123,7 @@ def work_on(pictures: list[Source], values: Mapping[str, Any], job: TaskJob) -> 
 def _one(source: Source, index: int, count: int, values: Mapping[str, Any], hooks: HookChain, job: TaskJob) -> None:
     from webui.imaging.files import is_animated, load_picture
     from webui.imaging.metadata import read_metadata
+    from webui.imaging.profiles import in_srgb, rgb_profile
 
     def check_wishes() -> None:
         job.control.check()
@@ -139,8 +140,11 @@ def _one(source: Source, index: int, count: int, values: Mapping[str, Any], hook
     metadata = read_metadata(data)
     settings = job.session.settings
     loaded = load_picture(data)
+    profile = rgb_profile(loaded)  # the result keeps it, as no colour is lost so
+    loaded = loaded if profile else in_srgb(loaded)
     if is_animated(data):
-        job.report("note", text=f"{source.name or 'The picture'} is animated: only its first picture is worked on.")
+        text = f"{source.name or 'The picture'} holds several pictures: only the first is worked on."
+        job.report("note", text=text)
     picture, fields = enhance(
         loaded,
         read_options(values["options"]),
@@ -152,8 +156,7 @@ def _one(source: Source, index: int, count: int, values: Mapping[str, Any], hook
     picture, fields = _edited(picture, fields, index, hooks)
     items = metadata.items if metadata.format == "PNG" else {}
     others = {name: text for name, text in items.items() if name not in ("parameters", "UserComment", "postprocessing")}
-    profile = loaded.info.get("icc_profile") or b""
-    texts = Texts(metadata.infotext or "", others, profile if profile[16:20] == b"RGB " else b"")
+    texts = Texts(metadata.infotext or "", others, profile)
     _deliver(picture, source.name, index, texts, fields, values, job)
 
 
