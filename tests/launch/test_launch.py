@@ -126,7 +126,7 @@ def test_a_second_start_is_quick_and_needs_no_network(program: Path) -> None:
             subprocess.run(command, capture_output=True, env={**clean(), "PYTHONPATH": str(program)}, check=False)
             seconds.append(time.perf_counter() - began)
         added.append(seconds[1] - seconds[0])
-    assert min(added) < 1.0, added  # 0.1 s where nothing else runs; the limit that was promised is 2 s
+    assert min(added) < 2.0, added  # what is promised; 0.1 s where nothing else runs
 
 
 def test_help_and_a_wrong_command_need_no_environment(program: Path) -> None:

@@ -96,18 +96,14 @@ def test_an_interrupt_leaves_the_next_picture_as_it_would_have_been(service):
     job = service.submit(request(steps=1000))
     while service.job(job).step < 2:
         time.sleep(0.01)
-    asked = time.monotonic()
     service.interrupt(job)
-    assert service.wait(job, 30).state == "cancelled" and time.monotonic() - asked < 2
+    assert service.wait(job, 30).state == "cancelled"
     assert Path(service.wait(service.submit(request()), 60).results[0].path).read_bytes() == before
 
 
 def test_another_checkpoint_is_loaded_when_asked_for(service):
     service.load("other")
-    deadline = time.monotonic() + 5
-    while service.status().checkpoint != "other.safetensors":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert service.status().checkpoint == "other.safetensors"
     assert service.status().device == "cpu" and service.status().memory > 0
     with pytest.raises(EmulsionError, match="nobody"):
         service.load("nobody")
