@@ -89,6 +89,32 @@ def test_an_imported_file_adds_what_is_new_and_overwrites_nothing(files):
     assert {name: style.prompt for name, style in files.styles().items()} == {"A": "mine", "B": "same", "C": "new"}
 
 
+TABLE = (
+    'name,prompt,negative_prompt\r\n水墨　风格,"水墨画, {prompt}, 留白",“模糊”，低质量\r\nPlain,"a ""b"",\r\nc",\r\n'
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gbk", "gb18030"])
+def test_a_table_is_read_as_its_editor_wrote_it_and_written_so_that_all_can(files, tmp_path, encoding):
+    assert files.take_over(TABLE.encode(encoding)).added == ("水墨　风格", "Plain")
+    assert files.styles()["水墨　风格"] == Style("水墨　风格", "水墨画, {prompt}, 留白", "“模糊”，低质量", "styles.csv")
+    assert files.styles()["Plain"].prompt == 'a "b",\r\nc'
+    (tmp_path / "styles.csv").write_bytes(TABLE.encode(encoding))
+    files.put(Style("新", "new"))
+    data = (tmp_path / "styles.csv").read_bytes()
+    assert data == ("" if encoding == "utf-8" else "\ufeff").encode() + (TABLE + "新,new,\r\n").encode()
+
+
+def test_western_letters_are_not_read_as_chinese(files):
+    with pytest.raises(DamagedFile, match="UTF-8"):
+        files.take_over("name,prompt,negative_prompt\nété,crème brûlée à la carte,\n".encode("latin-1"))
+
+
+def test_a_name_of_several_lines_does_not_keep_the_others_of_an_import_out(files):
+    taken = files.take_over(b'name,prompt,negative_prompt\n"two\nlines",a,\nother,b,\n')
+    assert taken.added == ("two lines", "other")
+
+
 @pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", "名".encode("gbk"), b"a,b\n1,2\n", b"name\nA\n"])
 def test_a_file_that_is_no_table_of_styles_is_not_imported(files, tmp_path, data):
     with pytest.raises(DamagedFile):
@@ -97,7 +123,7 @@ def test_a_file_that_is_no_table_of_styles_is_not_imported(files, tmp_path, data
 
 
 def test_a_damaged_file_is_never_overwritten(files, tmp_path):
-    damaged = "name,prompt\n名,一\n".encode("gbk")
+    damaged = "name,prompt\nété,été\n".encode("latin-1")
     (tmp_path / "styles.csv").write_bytes(damaged)
     with pytest.raises(DamagedFile):
         files.put(Style("A", "one"))

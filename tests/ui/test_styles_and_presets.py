@@ -66,7 +66,7 @@ def test_a_file_of_styles_is_imported_and_others_are_told_from_it(client: TestCl
 
 def test_a_damaged_file_of_styles_is_told_where_styles_are_edited(client: TestClient, store: SettingsStore) -> None:
     store.settings.paths.data.mkdir(parents=True)
-    (store.settings.paths.data / "styles.csv").write_bytes("name,prompt\n名,一\n".encode("gbk"))
+    (store.settings.paths.data / "styles.csv").write_bytes("name,prompt\nété,été\n".encode("latin-1"))
     answer = client.get("/ui/styles").json()
     assert answer["styles"] == [] and "styles.csv cannot be read" in answer["problem"]
 

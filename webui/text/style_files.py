@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from webui.errors import DamagedFile, FileError, InvalidRequest, NotFound
 from webui.settings import write_atomically
-from webui.text.styles import Style, read_styles, read_table, styles_of_table
+from webui.text.styles import Style, fits_line, read_styles, read_table, styles_of_table, text_of
 
 FILE = "styles.csv"  # where new styles go
 PATTERN = "styles*.csv"
@@ -75,7 +75,7 @@ class StyleFiles:
 
     def take_over(self, data: bytes, file_name: str = FILE) -> Imported:
         """Add the styles of another file, given as bytes. Those whose names are taken are left alone."""
-        rows = [row for row in _styles_of(data, file_name) if row.name.strip()]
+        rows = [_in_one_line(row) for row in _styles_of(data, file_name) if row.name.strip()]
         with self._lock:
             before = self.styles()
             new: dict[str, Style] = {}
@@ -94,7 +94,7 @@ class StyleFiles:
 
 def check_style(style: Style) -> None:
     """Raise InvalidRequest for a style that no file can hold."""
-    if not style.name.strip() or len(style.name) > NAME_LENGTH or not style.name.isprintable():
+    if not fits_line(style.name, NAME_LENGTH):
         found = f"The style's name is {style.name[:40]!r}."
         raise InvalidRequest(found, f"One line of 1 to {NAME_LENGTH} characters was wanted.")
     for text in (style.prompt, style.negative_prompt):
@@ -102,6 +102,13 @@ def check_style(style: Style) -> None:
             raise InvalidRequest(f"The style {style.name!r} is too long.", f"{TEXT_LENGTH} characters are the limit.")
         if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
             raise InvalidRequest(f"The style {style.name!r} holds signs that no text file can.")
+
+
+def _in_one_line(style: Style) -> Style:
+    """The style with a name that can be shown in a list, for files of programs that take any."""
+    if fits_line(style.name, NAME_LENGTH):
+        return style
+    return replace(style, name=" ".join(style.name.split())[:NAME_LENGTH].strip())
 
 
 def _words(style: Style) -> tuple[str, str]:
@@ -115,15 +122,25 @@ def _styles_of(data: bytes, name: str) -> list[Style]:
     return styles_of_table(data, name)
 
 
+def _is_plain_utf8(data: bytes) -> bool:
+    """Whether it is UTF-8 without the mark, which is how it will be written then."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return not data.startswith(BYTE_ORDER_MARK.encode())
+
+
 class _Table:
     """One file as it stands, row by row."""
 
     def __init__(self, path: Path):
         self.path = path
         data = path.read_bytes() if path.exists() else b""
-        self._mark = BYTE_ORDER_MARK if not data or data.startswith(BYTE_ORDER_MARK.encode()) else ""
-        self._ends = "\n" if b"\n" in data and b"\r\n" not in data else "\r\n"
+        self._mark = BYTE_ORDER_MARK if not data or not _is_plain_utf8(data) else ""
         header, self._rows = read_table(data, path.name) if data else (list(COLUMNS), [])
+        text = text_of(data)
+        self._ends = "\n" if "\n" in text and "\r\n" not in text else "\r\n"
         self._header = header or list(COLUMNS)
         old = "text" if "text" in self._header and "prompt" not in self._header else "prompt"
         self._columns = ("name", old, "negative_prompt")

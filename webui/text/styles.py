@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +61,38 @@ def read_table(data: bytes, name: str) -> tuple[list[str], list[list[str]]]:
     """The header and the other rows of a CSV file's bytes, as they stand. Raises DamagedFile."""
     try:
         csv.field_size_limit(_FIELD_CHARACTERS)
-        rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+        rows = list(csv.reader(io.StringIO(text_of(data), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DamagedFile(
             f"The style file {name} cannot be read: {error}.",
             "A UTF-8 CSV file with the columns name, prompt, negative_prompt was wanted.",
         ) from None
     return (rows[0], rows[1:]) if rows else ([], [])
+
+
+def text_of(data: bytes) -> str:
+    """A table's bytes as text: UTF-16 with its mark, else UTF-8, else GBK, which Chinese spreadsheets write.
+
+    Raises UnicodeDecodeError where it is none of them.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("gb18030", "replace")
+        signs = [sign for sign in text if not sign.isascii()]
+        # Western texts can be read so too, but that gives signs which hardly anybody writes.
+        usual = sum(bool(sign.encode("gb2312", "ignore")) for sign in signs)
+        if "\ufffd" in text or usual < 0.9 * len(signs):
+            raise
+        return text
+
+
+def fits_line(name: str, longest: int) -> bool:
+    """Whether a name is one line of 1 to `longest` characters, of any language."""
+    broken = any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name)
+    return bool(name.strip()) and len(name) <= longest and not broken
 
 
 def merge(style: str, prompt: str) -> str:

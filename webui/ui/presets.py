@@ -12,6 +12,7 @@ from typing import Any
 
 from webui.errors import FileError, InvalidRequest, NotFound
 from webui.settings import write_atomically
+from webui.text.styles import fits_line
 from webui.ui.fields import NAMES
 
 FILE = "presets.json"
@@ -70,7 +71,7 @@ class Presets:
     def save(self, name: str, values: Mapping[str, Any]) -> None:
         """Keep values under a name, over those of the same name. Raises InvalidRequest, FileError."""
         name = name.strip()
-        if not name or len(name) > NAME_LENGTH or not name.isprintable():
+        if not fits_line(name, NAME_LENGTH):
             wanted = f"One line of 1 to {NAME_LENGTH} characters was wanted."
             raise InvalidRequest(f"The name of the preset is {name[:40]!r}.", wanted)
         known = {field: values[field] for field in (*NAMES, SCRIPT) if field in values and field not in NOT_KEPT}
