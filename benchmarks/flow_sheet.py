@@ -45,7 +45,7 @@ def main(file: Path = FILE) -> None:
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         settings = Settings(make_paths(folder)).changed({"live_previews": False})
         session = Session(settings, open_catalogue(settings), device="cpu")
-        rows = []
+        rows: list[list[Path]] = []
         for seed, *names in ROWS:
             rows.append([])
             for number, picture in enumerate(way(session, seed, *names)):

@@ -86,7 +86,7 @@ def row(chance: random.Random, number: int, folder: Path, now: float) -> dict[st
         f"Seed: {chance.randrange(2**32)}, Size: 512x768, Model hash: 0123456789, Model: model {chance.randrange(40)}"
     )
     path = folder / "outputs" / f"day {number // 100:03}" / f"{number:05}.png"
-    facts = {"id": f"{number:024x}", "path": str(path), "name": path.name, "folder": path.parent.name}
+    facts: dict[str, Any] = {"id": f"{number:024x}", "path": str(path), "name": path.name, "folder": path.parent.name}
     facts |= {"size": 400_000, "problem": ""}
     return {**facts, "modified": int(made * 1e9), "made": made, **_facts(text, 512, 768)}
 
