@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -113,10 +114,34 @@ def test_files_that_are_no_pictures_or_too_large_are_refused_in_words(open_canva
     canvas.load(gradient(256, 256))
     revision = canvas.ask("revision")
     message = "url => emulsion.canvas.setPicture(url).then(() => '', error => error.message)"
+    canvas.page.evaluate(SERVER, [json.dumps({"error": {"found": "The picture is a HEIC."}}), 422, ""])
+    assert "HEIC" in canvas.page.evaluate(message, "data:image/png;base64,AAAA")
+    canvas.page.evaluate(SERVER, ["gone", 404, ""])
     assert "no picture" in canvas.page.evaluate(message, "data:image/png;base64,AAAA")
     huge = Image.new("1", (8001, 8000))
     assert "8001 × 8000" in canvas.page.evaluate(message, url(huge))
     assert (canvas.ask("size"), canvas.ask("revision")) == ([256, 256], revision)
+
+
+def test_a_picture_that_the_browser_cannot_show_is_shown_by_the_servers_copy(open_canvas: OpenCanvas) -> None:
+    canvas = open_canvas()
+    picture = gradient(60, 40)
+    canvas.page.evaluate(SERVER, [json.dumps({"id": "blob:abc"}), 200, url(picture)])
+    canvas.page.evaluate("url => emulsion.canvas.setPicture(url)", "data:image/tiff;base64,SUkqAA==")
+    assert canvas.ask("size") == [60, 40]
+    shown = canvas.file("picture")
+    assert shown is not None and np.array_equal(
+        np.asarray(Image.open(io.BytesIO(shown)).convert("RGB")), np.asarray(picture)
+    )
+
+
+# The server that a page without one asks: what it says to an upload, and the picture that it gives back.
+SERVER = """([said, status, copy]) => {
+  window.realFetch ??= window.fetch;
+  window.fetch = (address, options) =>
+    options ? Promise.resolve(new Response(said, { status })) :
+    /uploads\\/abc$/.test(address) ? realFetch(copy) : realFetch(address);
+}"""
 
 
 # ---- ways in, and what lasts ----

@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const { t, toast } = emulsion;
+  const { t, toast, complain } = emulsion;
   const { isBlank } = emulsion.paint;
   const files = emulsion.canvasFiles;
   const KEEP_AFTER = 300; // milliseconds of quiet until the browser keeps what was painted
@@ -65,7 +65,7 @@
         emulsion.pictureSize?.take(whole);
       } else clear();
     } catch (error) {
-      toast([error.message], { bad: true });
+      complain(error);
       return false;
     }
     if (before === picture || !painted(before)) return true;

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { one, onAppear, t, toast } = emulsion;
+  const { one, onAppear, t, complain } = emulsion;
   const canvas = emulsion.canvas;
   const view = emulsion.canvasView;
   const tools = emulsion.canvasTools;
@@ -26,7 +26,7 @@
     try {
       await canvas.setMask(file);
     } catch (error) {
-      toast([error.message], { bad: true });
+      complain(error);
     }
   }
 

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { t, stored, store } = emulsion;
+  const { t, ask, address, stored, store } = emulsion;
   const { TILE, makeLayer, eachTile, whole } = emulsion.paint;
   const MAX_PIXELS = 64_000_000; // as the server's
   const DATABASE = "emulsion.canvas";
@@ -17,6 +17,22 @@
     const answer = await fetch(source);
     if (!answer.ok) throw new Error(t("canvas.unreadable"));
     return answer.blob();
+  }
+
+  // A picture that this browser can show: what it cannot, such as TIFF, comes back from the server as PNG. The server
+  // also says what is wrong with a file that is no picture.
+  async function showable(source) {
+    const blob = await blobFrom(source);
+    try {
+      await sizeOf(blob);
+      return blob;
+    } catch (unreadable) {
+      const headers = { "Content-Type": "application/octet-stream" };
+      const { id } = await ask("uploads", { method: "POST", headers, body: blob }).catch((refused) => {
+        throw refused.parts?.found ? refused : unreadable;
+      });
+      return blobFrom(address(`uploads/${id.slice("blob:".length)}`));
+    }
   }
 
   // The size as shown, without decoding: what is too large must not fill the memory first.
@@ -77,12 +93,12 @@
   }; // the last two are shares of the new width and height
 
   // Browsers agree on the orientation of JPEG only, so it is taken out of the file and done here.
-  async function decodeUpright(blob) {
+  async function decodeUpright(blob, options) {
     const bytes = new Uint8Array(await blob.arrayBuffer());
     const [lies, place] = orientation(bytes);
-    if (!TURNS[lies]) return [await decode(blob), true];
+    if (!TURNS[lies]) return [await decode(blob, options), true];
     bytes[place] = 1;
-    const lying = await decode(new Blob([bytes], { type: blob.type }));
+    const lying = await decode(new Blob([bytes], { type: blob.type }), options);
     const sides = lies > 4 ? [lying.height, lying.width] : [lying.width, lying.height];
     const context = new OffscreenCanvas(...sides).getContext("2d");
     const [a, b, c, d, right, down] = TURNS[lies];
@@ -94,11 +110,11 @@
   // {blob, bitmap, name, width, height, upright, mask, sketch}; `upright` says whether the file itself is, so that its
   // bytes may go to the server as they are.
   async function open(source, name) {
-    const blob = await blobFrom(source);
+    const blob = await showable(source);
     const [bitmap, upright] = await decodeUpright(blob);
     const { width, height } = bitmap;
     const layers = { mask: makeLayer(width, height, 1), sketch: makeLayer(width, height, 4) };
-    return { blob, bitmap, name: name || blob.name || "", width, height, upright, ...layers };
+    return { blob, bitmap, name: name || source.name || "", width, height, upright, ...layers };
   }
 
   // Pixels of a bitmap, four bytes each, for the rows from `top` on.
@@ -117,7 +133,7 @@
   // A mask from a file, as value(x, y): its alpha where it has any, else its light (ITU-R BT.601). Nearest pixels where
   // the size differs.
   async function openMask(source, width, height) {
-    const bitmap = await decode(await blobFrom(source), { colorSpaceConversion: "none" });
+    const [bitmap] = await decodeUpright(await showable(source), { colorSpaceConversion: "none" });
     const values = new Uint8ClampedArray(bitmap.width * bitmap.height);
     const alphas = new Uint8ClampedArray(values.length);
     const read = reader(bitmap);
