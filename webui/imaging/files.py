@@ -74,7 +74,8 @@ def _check_tiff(image: Image.Image, name: str, max_pixels: int) -> None:
     if compression not in TIFF_COMPRESSIONS:
         raise DamagedFile(f"{name} is packed by {compression}, which is not read here.", "", "Save it with LZW.")
     if image.mode in ("F", "I", "LAB"):
-        raise DamagedFile(f"{name} holds colours as {image.mode}.", "RGB or greys of 8 or 16 bits were wanted.")
+        kind = "L*a*b* colours" if image.mode == "LAB" else "numbers of 32 bits"
+        raise DamagedFile(f"{name} holds {kind}.", "RGB or greys of 8 or 16 bits were wanted.", "Save it as such.")
     sides = [tags.get(tag, 1) for tag in _TILE_SIDES]
     if any(not isinstance(side, int) for side in sides) or sides[0] * sides[1] > max_pixels:
         raise _too_large(name, max_pixels)

@@ -284,5 +284,5 @@
     }
   }
 
-  emulsion.canvasFiles = { open, openMask, reader, maskFile, pictureFile, flattened, keep, recall };
+  emulsion.canvasFiles = { open, showable, openMask, reader, maskFile, pictureFile, flattened, keep, recall };
 })();

@@ -16,9 +16,10 @@
     one("#em-info")?.classList.add("em-waiting");
     try {
       const said = info ?? (await emulsion.settings.infoOf(file));
+      const seen = said.format === "TIFF" ? await emulsion.canvasFiles.showable(file) : file;
       if (asked !== turn) return;
       if (shown) URL.revokeObjectURL(shown.url);
-      shown = { file, info: said, url: URL.createObjectURL(file) };
+      shown = { file, info: said, url: URL.createObjectURL(seen) };
       draw();
     } catch (error) {
       if (asked === turn) complain(error);
