@@ -161,13 +161,22 @@ def test_an_unknown_directive_gives_a_hint_once(catalogue):
     assert plan.pictures[0].positive[0][0].parts[0][0].strip() == "a cat"
 
 
-def test_styles_are_merged_into_the_prompt_but_not_into_the_request(tmp_path, home):
+def test_what_a_picture_says_of_itself_holds_the_words_of_its_styles(tmp_path, home):
     (tmp_path / "styles.csv").write_text("name,prompt,negative_prompt\nfilm,grainy {prompt},blur\n", "utf-8")
     catalogue = Catalogue(Library(dataclasses.replace(home, data=tmp_path)), default="narrow")
-    plan = make_plan(request(prompt="a cat", styles=("film",)), catalogue)
+    later = Pass(source="previous", width=64, height=64, prompt="a dog")
+    wanted = request(prompt="a cat", styles=("film",))
+    plan = make_plan(dataclasses.replace(wanted, passes=(*wanted.passes, later)), catalogue)
     assert plan.pictures[0].positive[0][0].parts == (("grainy a cat", 1.0),)
-    assert plan.pictures[0].negative[0][0].parts == (("blur", 1.0),)
-    assert plan.request.prompt == "a cat"
+    assert plan.pictures[0].positive[1][0].parts == (("grainy a dog", 1.0),)
+    assert plan.pictures[0].negative[0][0].parts == plan.pictures[0].negative[1][0].parts == (("blur", 1.0),)
+    said = picture_request(plan, plan.pictures[0])
+    assert (said.prompt, said.negative_prompt, said.styles) == ("grainy a cat", "blur", ())
+    assert [(step.prompt, step.negative_prompt) for step in said.passes] == [(None, None), ("grainy a dog", None)]
+    (tmp_path / "styles.csv").unlink()  # the picture does not need them any more
+    again = make_plan(said, catalogue)
+    assert again.pictures[0].positive == plan.pictures[0].positive
+    assert (plan.asked.prompt, plan.asked.styles) == ("a cat", ("film",))
 
 
 def test_a_hash_that_belongs_to_another_file_gives_a_hint(catalogue):
@@ -189,7 +198,7 @@ def test_a_plan_imports_no_torch(home):
 import sys
 from pathlib import Path
 from webui.engine.catalogue import Catalogue
-from webui.engine.plan import make_plan
+from webui.engine.plan import make_plan, picture_request
 from webui.library.index import Library
 from webui.paths import Paths
 from webui.request import GenerationRequest

@@ -93,6 +93,8 @@ def _name_facts(plan: Plan, picture: PicturePlan, image: Image.Image, session: S
     return request_facts(
         plan.request,
         picture.index,
+        styles=plan.asked.styles,
+        prompt_no_styles=plan.asked.prompt,
         seed=picture.seed,
         seed_first=seeds[0],
         seed_last=seeds[-1],

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from webui.engine.adapters import AdapterUse, adapter_uses, idle_adapters, misplaced_adapters
 from webui.engine.aesthetic import aesthetic_use
@@ -58,7 +58,8 @@ class PicturePlan:
 class Plan:
     """A job with nothing left open. It is run once: the hooks in it are fresh."""
 
-    request: GenerationRequest  # resolved: seeds drawn, names in full, sizes rounded
+    request: GenerationRequest  # resolved: seeds drawn, names in full, sizes rounded, styles worked into the prompts
+    asked: GenerationRequest  # as it came
     checkpoint: CheckpointFile
     vae: CheckpointFile | None  # None: the one inside the checkpoint
     facts: ModelFacts
@@ -87,6 +88,7 @@ def make_plan(
     ExtensionError (a hook failed on the prompt).
     """
     check(request)
+    asked, request = request, _with_styles(request, catalogue)
     extensions = extensions or Extensions()
     checkpoint = catalogue.find(request.checkpoint)
     options = extensions.check(request.extensions)
@@ -113,7 +115,7 @@ def make_plan(
         passes=tuple(step.settings for step in passes),
     )
     hooks = HookChain(begin_job(list(extensions), options))
-    words = _words(request, catalogue)
+    words = _words(request)
     size = request.batch_size
     pictures = [
         _picture(request, words, passes, hooks, index, warnings, catalogue) for index in range(request.count * size)
@@ -121,6 +123,7 @@ def make_plan(
     needs = _memory(checkpoint, passes, size)
     return Plan(
         request=request,
+        asked=asked,
         checkpoint=checkpoint,
         vae=vae,
         facts=facts,
@@ -133,16 +136,30 @@ def make_plan(
     )
 
 
-def _words(request: GenerationRequest, catalogue: Catalogue) -> list[tuple[str, str]]:
-    """Prompt and negative prompt of each pass, with the styles in them."""
-    words = []
-    for step in request.passes:
-        pair = (
+def _with_styles(request: GenerationRequest, catalogue: Catalogue) -> GenerationRequest:
+    """The same without styles: their words stand in the prompts, so that a picture's infotext outlives its styles."""
+    if not request.styles:
+        return request
+    known = catalogue.styles()
+
+    def styled(owner: GenerationRequest | Pass) -> dict[str, Any]:
+        pair = apply_styles(owner.prompt or "", owner.negative_prompt or "", request.styles, known)
+        words = {"prompt": pair[0], "negative_prompt": pair[1]}
+        return {field: text for field, text in words.items() if getattr(owner, field) is not None}
+
+    passes = tuple(dataclasses.replace(step, **styled(step)) for step in request.passes)
+    return replace(request, styles=(), passes=passes, **styled(request))
+
+
+def _words(request: GenerationRequest) -> list[tuple[str, str]]:
+    """Prompt and negative prompt of each pass."""
+    return [
+        (
             request.prompt if step.prompt is None else step.prompt,
             request.negative_prompt if step.negative_prompt is None else step.negative_prompt,
         )
-        words.append(apply_styles(*pair, request.styles, catalogue.styles()) if request.styles else pair)
-    return words
+        for step in request.passes
+    ]
 
 
 def _picture(

@@ -137,7 +137,7 @@ def _missing_adapters(service: JobService, values: Mapping[str, Any]) -> list[st
 def with_styles(service: JobService, read: Filled, mode: str, language: str) -> Filled:
     """What was read from a picture, with its styles: those that it names, else those whose words its prompts hold.
 
-    `mode` is the setting for the latter. Texts of this program name styles and hold the prompts without them.
+    `mode` is the setting for the latter. Texts that name styles hold the prompts without them.
     """
     if service.catalogue is None or "prompt" not in read.values:
         return read
