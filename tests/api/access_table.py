@@ -236,6 +236,7 @@ EXPECTED = {
         POST /ui/options/reset
         DELETE /ui/presets
         PUT /ui/presets
+        PUT /ui/presets/name
         PUT /ui/presets/start
         DELETE /ui/styles
         PUT /ui/styles

@@ -96,6 +96,19 @@ def test_presets_are_deleted_and_one_of_them_begins(client: TestClient) -> None:
     assert client.put("/ui/presets/start", json={"name": None}).json()["presets"] == ["B"]
 
 
+def test_a_preset_gets_another_name_that_is_free(client: TestClient) -> None:
+    for name in ("A", "B"):
+        client.put("/ui/presets", json={"name": name, "values": {"prompt": name}})
+    client.put("/ui/presets/start", json={"name": "A"})
+    answer = client.put("/ui/presets/name", json={"name": "A", "to": " 水墨　一 "}).json()
+    assert answer == {"presets": ["B", "水墨　一"], "start": "水墨　一", "problem": None}
+    taken = client.put("/ui/presets/name", json={"name": "B", "to": "水墨　一"})
+    assert taken.status_code == 422 and "already" in taken.json()["error"]["found"]
+    assert client.put("/ui/presets/name", json={"name": "A", "to": "C"}).status_code == 404
+    assert client.put("/ui/presets/name", json={"name": "B", "to": " "}).status_code == 422
+    assert client.get("/ui/presets").json() == answer
+
+
 @pytest.mark.parametrize(("name", "values"), [
     ("", {"steps": 1}), ("a\nb", {"steps": 1}), ("x" * 101, {"steps": 1}), ("A", {}), ("A", {"unknown": 1}),
     ("A", {"prompt": {"deep": 1}}), ("A", {"styles": [["x"]]}), ("A", {"prompt": "\ud800"}),

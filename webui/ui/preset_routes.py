@@ -27,6 +27,7 @@ def preset_routes(store: SettingsStore) -> list[Route]:
         ("GET", root, _all),
         ("PUT", root, _put),
         ("DELETE", root, _delete),
+        ("PUT", f"{root}/name", _rename),
         ("PUT", f"{root}/start", _start),
     )
 
@@ -47,6 +48,16 @@ async def _put(presets: Presets, request: Request) -> Response:
 
 async def _delete(presets: Presets, request: Request) -> Response:
     await asyncio.to_thread(presets.delete, request.query_params.get("name", ""))
+    return await _listed(presets)
+
+
+async def _rename(presets: Presets, request: Request) -> Response:
+    """Call one something else: {"name", "to"}."""
+    body = read_json(await read_body(request, BODY_BYTES))
+    name, wanted = body.get("name"), body.get("to")
+    if not isinstance(name, str) or not isinstance(wanted, str):
+        raise InvalidRequest("The body names no preset.", '{"name": text, "to": text} was wanted.')
+    await asyncio.to_thread(presets.rename, name, wanted)
     return await _listed(presets)
 
 

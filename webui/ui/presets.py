@@ -70,10 +70,7 @@ class Presets:
 
     def save(self, name: str, values: Mapping[str, Any]) -> None:
         """Keep values under a name, over those of the same name. Raises InvalidRequest, FileError."""
-        name = name.strip()
-        if not fits_line(name, NAME_LENGTH):
-            wanted = f"One line of 1 to {NAME_LENGTH} characters was wanted."
-            raise InvalidRequest(f"The name of the preset is {name[:40]!r}.", wanted)
+        name = _checked(name)
         known = {field: values[field] for field in (*NAMES, SCRIPT) if field in values and field not in NOT_KEPT}
         wrong = [field for field, value in known.items() if not _is_plain(value)]
         if wrong or not known:
@@ -83,6 +80,17 @@ class Presets:
             if name not in kept.values and len(kept.values) >= MOST:
                 raise InvalidRequest(f"There are {MOST} presets.", "", "Delete some of them first.")
             self._write(replace(kept, values={**kept.values, name: known}))
+
+    def rename(self, name: str, wanted: str) -> None:
+        """Call a preset something else. Raises NotFound, InvalidRequest (such as a name that is taken), FileError."""
+        wanted = _checked(wanted)
+        with self._lock:
+            self.find(name)
+            kept = self._readable()
+            if wanted != name and wanted in kept.values:
+                raise InvalidRequest(f"There is a preset named {wanted!r} already.", "", "Choose another name.")
+            values = {wanted if other == name else other: one for other, one in kept.values.items()}
+            self._write(Kept(values, wanted if kept.start == name else kept.start))
 
     def delete(self, name: str) -> None:
         """Forget a preset. Raises NotFound, FileError."""
@@ -116,6 +124,14 @@ class Presets:
         except OSError as error:
             remedy = "Free some space or make the folder writable."
             raise FileError(f"{FILE} cannot be written ({error.strerror}).", remedy=remedy) from None
+
+
+def _checked(name: str) -> str:
+    name = name.strip()
+    if not fits_line(name, NAME_LENGTH):
+        wanted = f"One line of 1 to {NAME_LENGTH} characters was wanted."
+        raise InvalidRequest(f"The name of the preset is {name[:40]!r}.", wanted)
+    return name
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,4 +1,4 @@
-// Presets: all fields of the studio under a name. A small menu beside the button that makes pictures.
+// Presets: all fields of the studio under a name, to load, overwrite, rename and delete. A small menu beside the button that makes pictures.
 "use strict";
 
 (() => {
@@ -54,7 +54,31 @@
       drop.title = t("button.delete");
       drop.setAttribute("aria-label", `${drop.title}: ${preset}`);
       drop.onclick = () => sure(drop) && attempt(() => ask(`presets?name=${encodeURIComponent(preset)}`, { method: "DELETE" }));
-      return make("div", { className: "em-presets-one" }, load, start, drop);
+      const rename = make("button", { type: "button", className: "em-presets-act", textContent: "✎" });
+      rename.title = t("preset.rename");
+      rename.setAttribute("aria-label", `${rename.title}: ${preset}`);
+      rename.onclick = () => renaming(row, preset);
+      const row = make("div", { className: "em-presets-one" }, load, start, rename, drop);
+      return row;
+    }
+
+    // The row becomes a field with the name; Enter keeps what was written, Escape what was there.
+    function renaming(row, preset) {
+      const field = make("input", { type: "text", className: "em-entry", value: preset, maxLength: 100, autocomplete: "off", i18nLabel: "preset.rename" });
+      const save = make("button", { type: "submit", className: "em-button", i18n: "button.save" });
+      const again = make("form", { className: "em-presets-one" }, field, save);
+      again.onsubmit = (event) => {
+        event.preventDefault();
+        if (!field.value.trim() || field.value.trim() === preset) return draw(kept);
+        attempt(() => ask("presets/name", json("PUT", { name: preset, to: field.value })));
+      };
+      again.onkeydown = (event) => {
+        if (event.key !== "Escape") return;
+        event.preventDefault(); // the menu itself stays open
+        draw(kept);
+      };
+      row.replaceWith(again);
+      field.select();
     }
 
     form.onsubmit = (event) => {
