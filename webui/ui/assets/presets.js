@@ -65,7 +65,7 @@
     // The row becomes a field with the name; Enter keeps what was written, Escape what was there.
     function renaming(row, preset) {
       const field = make("input", { type: "text", className: "em-entry", value: preset, maxLength: 100, autocomplete: "off", i18nLabel: "preset.rename" });
-      const save = make("button", { type: "submit", className: "em-button", i18n: "button.save" });
+      const save = make("button", { type: "submit", className: "em-button", i18n: "preset.rename" });
       const again = make("form", { className: "em-presets-one" }, field, save);
       again.onsubmit = (event) => {
         event.preventDefault();
