@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from webui.infotext_format import Infotext, infotext_key, read_infotext, write_infotext
-from webui.infotext_keys import Key, take_all
+from webui.infotext_keys import Key, take_all, take_postprocessing
 from webui.infotext_passes import PASSES, SplitSampler, pass_fields, passes_json, read_passes, written_pass
 from webui.request import AestheticGradients, GenerationRequest, Guidance, Pass, SamplerOptions
 
@@ -134,6 +134,7 @@ def infotext_to_request(
     if not read.fields:
         return GenerationRequest(prompt=read.prompt, negative_prompt=read.negative_prompt), {}
     fields = _modern(read.fields)
+    take_postprocessing(fields)
     prompt = read.prompt
     if "Hypernet" in fields:  # before 2022-10 a setting, since then part of the prompt
         prompt += f"<hypernet:{fields.pop('Hypernet')}:{fields.pop('Hypernet strength', '1.0')}>"

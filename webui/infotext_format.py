@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,6 +110,11 @@ def read_infotext(text: str) -> Infotext:
     )
 
 
+def read_few_fields(text: str) -> dict[str, str]:
+    """The fields of a text that is nothing else, however few; empty where there are none."""
+    return _fields_of(_pairs(text.strip()))
+
+
 def _without_fields(lines: list[str]) -> tuple[list[str], dict[str, str]]:
     """The lines of the prompts, and the fields: of the last line, or of one that begins with "Steps:" where others
     stand below it, as templates of prompts did once."""
@@ -165,10 +170,12 @@ def infotext_key(name: str) -> str:
 def _read_fields(line: str) -> dict[str, str] | None:
     """The fields of a parameter line, or None if it has fewer than three."""
     found = list(_pairs(line))
-    if len(found) < 3:
-        return None
+    return None if len(found) < 3 else _fields_of(found)
+
+
+def _fields_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for key, value in found:
+    for key, value in pairs:
         size = _SIZE.fullmatch(value)
         if value.startswith('"') and value.endswith('"') and len(value) > 1:
             fields[key] = _unquoted(value)

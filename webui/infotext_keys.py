@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,14 @@ def take_all(keys: tuple[Key, ...], fields: dict[str, str]) -> dict[str, dict[st
     return values
 
 
+def take_postprocessing(fields: dict[str, str]) -> dict[str, str]:
+    """What Extras did to the finished picture, by A1111's names; it leaves the fields, as it is no part of a request.
+
+    It stands behind a request's fields where a file holds one text only.
+    """
+    return {name: fields.pop(name) for name in list(fields) if _POSTPROCESSING.fullmatch(name)}
+
+
 def take(fields: dict[str, str], key: str, kind: Callable[[str], Any], default: Any) -> Any:
     """The value of a field, which leaves the fields, or the default where it is absent or unreadable."""
     try:
@@ -87,6 +96,7 @@ def _read_list(text: str) -> tuple[str, ...]:
 
 
 _NOISE_NAMES = {"CUDA": "NV"}
+_POSTPROCESSING = re.compile(r"Postprocess .+|Max side length|(GFPGAN|CodeFormer) (visibility|weight)")
 CHOICES: dict[str, dict[Any, str]] = {  # kind -> value: as A1111 writes it
     "mask mode": {False: "Inpaint masked", True: "Inpaint not masked"},
     "area": {"whole": "Whole picture", "masked": "Only masked"},

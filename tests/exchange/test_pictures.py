@@ -275,3 +275,40 @@ def test_values_that_cannot_be_used_are_listed_and_the_rest_is_read():
     info = read_picture(png({"invokeai_metadata": json.dumps(data)}))
     assert {"steps", "width", "scheduler"} <= names(info)
     assert request_of(info).passes[0].height == 768 and request_of(info).passes[0].steps == Pass().steps
+
+
+UPSCALED = "Postprocess upscale to: 512x768, Postprocess crop to: 512x768, Postprocess upscaler: R-ESRGAN 4x+"
+SAID = {
+    "Postprocess upscale to-1": "512",
+    "Postprocess upscale to-2": "768",
+    "Postprocess crop to-1": "512",
+    "Postprocess crop to-2": "768",
+    "Postprocess upscaler": "R-ESRGAN 4x+",
+}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        png({"parameters": samples.A1111, "extras": UPSCALED, "postprocessing": UPSCALED}),
+        with_comment(f"{samples.A1111}, {UPSCALED}"),
+        with_comment(f"{samples.A1111}, {UPSCALED}", "WEBP"),
+    ],
+)
+def test_what_extras_did_is_read_apart_from_how_the_picture_was_drawn(data):
+    info = read_picture(data)
+    assert info.postprocessing == SAID
+    assert info.request == read_picture(png({"parameters": samples.A1111})).request
+    assert not [one for one in info.left_out if one.name.startswith("Postprocess")]
+
+
+@pytest.mark.parametrize("text", [UPSCALED, "Postprocess upscale by: 4, Postprocess upscaler: Lanczos"])
+@pytest.mark.parametrize("write", [with_comment, lambda text: png({"postprocessing": text, "extras": text})])
+def test_a_picture_that_was_only_enlarged_fills_no_prompt(write, text):
+    info = read_picture(write(text))
+    assert info.request is None and "Postprocess upscaler" in info.postprocessing
+
+
+def test_a_prompt_without_settings_stays_one_when_its_picture_was_enlarged():
+    info = read_picture(png({"parameters": "a red barn", "postprocessing": UPSCALED}))
+    assert info.request is not None and info.request.prompt == "a red barn"

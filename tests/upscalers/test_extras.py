@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.upscalers.networks import paths_with
 from webui.errors import InvalidRequest, NotFound
+from webui.infotext_format import read_few_fields
 from webui.registry import Registry
 from webui.upscalers import extras, restorers
-from webui.upscalers.extras import ExtrasOptions, FaceRestoration, enhance, postprocessing_text, read_options
+from webui.upscalers.extras import (
+    ExtrasOptions,
+    FaceRestoration,
+    enhance,
+    options_of,
+    postprocessing_text,
+    read_options,
+)
 
 
 @pytest.fixture
@@ -146,3 +156,27 @@ def test_plain_data_becomes_options():
 def test_one_text_holds_both_where_a_format_has_room_for_one(infotext):
     text = extras.with_fields(infotext, {"Postprocess upscaler": 'my, "own"'})
     assert text.removeprefix(infotext).removeprefix(", ") == r'Postprocess upscaler: "my, \"own\""'
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"upscaler": "Lanczos", "scale": 2.5},
+        {"upscaler": "Lanczos", "scale": 3.0, "max_side": 100},
+        {"upscaler": "Lanczos", "mode": "to", "width": 90, "height": 80},
+        {"upscaler": "Lanczos", "mode": "to", "width": 90, "height": 80, "crop": False},
+        {"upscaler": "Nearest", "upscaler_2": "Lanczos", "visibility_2": 0.25},
+    ],
+)
+def test_the_text_of_a_result_says_all_that_made_it(tmp_path, options):
+    _, fields = enhance(Image.new("RGB", (60, 40)), read_options(options), paths=paths_with(tmp_path))
+    again = options_of(read_few_fields(postprocessing_text(fields)))
+    assert dataclasses.replace(read_options(again), crop=read_options(options).crop) == read_options(options)
+    assert again.get("crop") == (read_options(options).crop if options.get("mode") == "to" else None)
+
+
+def test_what_a1111_says_of_faces_is_read_and_nonsense_is_left_out():
+    said = "Postprocess upscale by: much, Postprocess upscaler: ESRGAN_4x, CodeFormer visibility: 0.5"
+    said += ", CodeFormer weight: 0.2"
+    restorers = [{"name": "CodeFormer", "visibility": 0.5, "weight": 0.2}]
+    assert options_of(read_few_fields(said)) == {"upscaler": "ESRGAN_4x", "restorers": restorers}

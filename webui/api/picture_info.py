@@ -16,6 +16,7 @@ from webui.api.context import Context
 from webui.errors import InvalidRequest
 from webui.exchange import PictureInfo, read_document, read_picture
 from webui.infotext import read_infotext, request_to_infotext
+from webui.upscalers.extras import options_of
 
 # What A1111 adds where a text leaves it out, so that its clients find every key.
 _ABSENT = {
@@ -67,10 +68,12 @@ def make_router(context: Context) -> APIRouter:
         """All about a picture or a workflow: multipart with one file, {"image": base64}, or the file as the body.
 
         `settings` are an infotext here, whatever the program wrote. `request_json` is the request once more as text,
-        for a page to hand back: a browser's numbers are exact to 2^53 only, and seeds are longer.
+        for a page to hand back: a browser's numbers are exact to 2^53 only, and seeds are longer. `extras` are the
+        options of the task "extras" that enlarged the picture, empty where none did.
         """
         info = await run_in_threadpool(read_document, await picture_bytes(request))
-        known = {"settings": _settings(info), "request_json": info.request.to_json() if info.request else None}
+        request_json = info.request.to_json() if info.request else None
+        known = {"settings": _settings(info), "request_json": request_json, "extras": options_of(info.postprocessing)}
         return _answer({**info.plain(), **known})
 
     return router

@@ -11,9 +11,12 @@ from webui.exchange.names import file_stem, lora_directive, sampler_and_schedule
 from webui.exchange.programs import Found, Items
 from webui.exchange.reading import NO_PLACE, Reading, Untranslated
 from webui.infotext import infotext_to_request, read_infotext
+from webui.infotext_format import read_few_fields
+from webui.infotext_keys import take_postprocessing
 from webui.request import GenerationRequest, replace
 
 _PLACES = ("UserComment", "parameters", "comment")  # as in A1111, EXIF counts before PNG texts
+_OF_EXTRAS = ("extras", "postprocessing")  # A1111 writes both, with the same text
 _FORGE = re.compile(r"f[0-9]|neo")
 # Fields that say nothing more about how the picture came to be.
 _SILENT = {"Version", "User", "App", "Backend", "Parser", "Pipeline", "Operations", "Model hash", "VAE hash", "Created"}
@@ -35,12 +38,27 @@ _DEFAULTS = {"Mask mode": "Inpaint masked", "Hires upscale": "", "FP8 weight": "
 
 def read_parameters(items: Items) -> Found | None:
     """A picture whose text has fields, or, as the last resort, a prompt alone."""
-    texts = [items[name] for name in _PLACES if items.get(name, "").strip()]
+    texts = [text for name in _PLACES if (text := items.get(name, "")).strip() and not _is_postprocessing(text)]
     text = next((text for text in texts if read_infotext(text).fields), None)
     if text is None:
         text = items.get("parameters", "").strip()
+        text = "" if _is_postprocessing(text) else text
         return Found("AUTOMATIC1111", text, read_infotext_of_any(text)) if text else None
     return Found(_program(read_infotext(text).fields, items), text, read_infotext_of_any(text))
+
+
+def read_postprocessing(items: Items) -> dict[str, str]:
+    """What Extras did to a picture: in a text of its own in PNG, else behind the request or in its place."""
+    found: dict[str, str] = {}
+    for name in (*_PLACES, *_OF_EXTRAS):
+        found |= take_postprocessing(read_few_fields(items.get(name, "").rpartition("\n")[2]))
+    return found
+
+
+def _is_postprocessing(text: str) -> bool:
+    """Whether a text says what Extras did and nothing else: that of a JPEG whose source said nothing."""
+    fields = read_few_fields(text)
+    return bool(take_postprocessing(fields)) and not fields and "\n" not in text.strip()
 
 
 def read_infotext_of_any(text: str) -> Reading:

@@ -10,7 +10,7 @@ from webui.errors import DamagedFile, EmulsionError
 from webui.exchange.comfyui import is_workflow, read_workflow
 from webui.exchange.documents import JSON_LIMIT, parse_object
 from webui.exchange.invokeai import read_invokeai
-from webui.exchange.parameters import read_parameters
+from webui.exchange.parameters import read_parameters, read_postprocessing
 from webui.exchange.programs import (
     Found,
     Items,
@@ -49,12 +49,13 @@ def read_picture(source: Path | bytes) -> PictureInfo:
         found = _read({**items, **_unpacked(hidden)}, size) if hidden else None
         if problem:
             return PictureInfo(None, "", None, (problem,), items, *size, metadata.format)
+    extras = read_postprocessing(items)
     if found is None:
         text = metadata.infotext or ""
-        return PictureInfo(None, text, None, (), items, *size, metadata.format)
+        return PictureInfo(None, text, None, (), items, *size, metadata.format, extras)
     request = found.reading.request if found.reading else None
     left_out = found.reading.left_out if found.reading else ()
-    return PictureInfo(found.program, found.text, request, left_out, items, *size, metadata.format)
+    return PictureInfo(found.program, found.text, request, left_out, items, *size, metadata.format, extras)
 
 
 def read_document(data: bytes) -> PictureInfo:

@@ -36,7 +36,8 @@ class PictureInfo:
     """All that a picture file says of how it was made.
 
     `program` is the one that wrote it, or None; `infotext` its text as it was stored; `items` all metadata by name;
-    width and height in pixels. Without a request the file says nothing that was understood.
+    width and height in pixels. Without a request the file says nothing that was understood of how it was drawn;
+    `postprocessing` is what Extras did to it since, by A1111's names.
     """
 
     program: str | None
@@ -47,6 +48,7 @@ class PictureInfo:
     width: int
     height: int
     format: str
+    postprocessing: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """All of it as JSON-able values."""

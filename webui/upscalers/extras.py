@@ -5,6 +5,7 @@ Names of fields are those that A1111 writes into the "postprocessing" text of it
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 16384 * 16384  # of a result
 NO_UPSCALER = "None"
+VISIBILITY_2 = "Postprocess upscaler 2 visibility"  # A1111 does not say it
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,42 @@ def postprocessing_text(fields: Mapping[str, str]) -> str:
     return ", ".join(f"{key}: {_quoted(value)}" for key, value in fields.items())
 
 
+def options_of(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The options that made fields, as plain data for `read_options`; what is unreadable is left out.
+
+    An upscaler is named as the fields name it, whether it is here or not.
+    """
+    found: dict[str, Any] = {}
+    width, height = (fields.get(f"Postprocess upscale to-{side}", "") for side in (1, 2))
+    texts = {"scale": fields.get("Postprocess upscale by"), "max_side": fields.get("Max side length")}
+    texts |= {"visibility_2": fields.get(VISIBILITY_2), "width": width, "height": height}
+    for name, text in texts.items():
+        with contextlib.suppress(ValueError, TypeError, InvalidRequest):
+            value = type(getattr(ExtrasOptions(), name))(text)
+            read_options({name: value})
+            found[name] = value
+    names = {"upscaler": fields.get("Postprocess upscaler"), "upscaler_2": fields.get("Postprocess upscaler 2")}
+    found |= {name: text for name, text in names.items() if text}
+    if "scale" in found or "width" in found:
+        found["mode"] = "by" if "scale" in found else "to"
+    if found.get("mode") == "to":
+        found["crop"] = "Postprocess crop to-1" in fields
+    restorers = _restorers_of(fields)
+    return found | ({"restorers": restorers} if restorers else {})
+
+
+def _restorers_of(fields: Mapping[str, str]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, text in fields.items():
+        restorer, _, part = name.rpartition(" ")
+        if part in ("visibility", "weight") and not name.startswith("Postprocess"):
+            with contextlib.suppress(ValueError, InvalidRequest):
+                value = float(text)
+                _checked(FaceRestoration(), {part: value})
+                found.setdefault(restorer, {"name": restorer})[part] = value
+    return [one for one in found.values() if "visibility" in one]
+
+
 def with_fields(infotext: str, fields: Mapping[str, str]) -> str:
     """An infotext with the fields at the end of its last line: for formats that hold one text only."""
     text = postprocessing_text(fields)
@@ -149,7 +187,7 @@ def _upscaled(picture: Image.Image, options: ExtrasOptions, how: Options) -> tup
     shown = [find_upscaler(name, how["paths"]).name for name in names]
     fields = _size_fields(options, picture.size, target) | {"Postprocess upscaler": shown[0]}
     if second:
-        fields["Postprocess upscaler 2"] = shown[1]
+        fields |= {"Postprocess upscaler 2": shown[1], VISIBILITY_2: f"{options.visibility_2:.3g}"}
         return Image.blend(results[0], results[1], options.visibility_2), fields
     return results[0], fields
 

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { one, onAppear, t, ask, send, complain, stored, store, tasks } = emulsion;
+  const { one, onAppear, t, ask, send, complain, toast, stored, store, tasks } = emulsion;
   const sources = emulsion.extrasSources;
   const KEY = "emulsion.extras";
   const RUN_KEY = "emulsion.extras.run";
@@ -83,6 +83,31 @@
   }
 
   const share = (text) => Math.min(1, Math.max(0, Number(text) || 0));
+
+  // The options that once enlarged a picture; those that name what is not here are told.
+  async function takeOver({ restorers = [], ...options }) {
+    await load();
+    if (!choices) return;
+    const before = values;
+    const missing = [];
+    for (const name of ["upscaler", "upscaler_2"]) {
+      if (!options[name] || choices.upscalers.includes(options[name])) continue;
+      missing.push(options[name]);
+      delete options[name];
+    }
+    const known = restorers.filter(({ name }) => choices.restorers.includes(name) || !missing.push(name));
+    const faces = Object.fromEntries(known.map(({ name, ...face }) => [name, face]));
+    const neutral = { upscaler_2: NONE, max_side: 0 };
+    const adopt = (taken) => {
+      values = taken;
+      store("localStorage", KEY, JSON.stringify(values));
+      one("#em-extras-faces").replaceChildren(...choices.restorers.flatMap(face));
+      draw();
+    };
+    adopt({ ...values, ...neutral, ...options, faces });
+    const words = [t("extras.taken"), missing.length ? t("extras.missing", { names: missing.join(", ") }) : ""];
+    toast(words.filter(Boolean), { action: t("button.undo"), act: () => adopt(before) });
+  }
 
   // ---- drawing ----
 
@@ -200,6 +225,9 @@
   onAppear("#em-extras", attach);
   document.addEventListener("emulsion:tab", ({ detail }) => detail.name === "extras" && setTimeout(load, 0));
   document.addEventListener("emulsion:extras", draw);
+  document.addEventListener("emulsion:send", ({ detail: { to, options } }) => {
+    if (to === "extras" && options && Object.keys(options).length) takeOver(options);
+  });
   document.addEventListener("emulsion:language", () => {
     if (!choices || !one("#em-extras")) return;
     one("#em-extras-faces").replaceChildren(...choices.restorers.flatMap(face));

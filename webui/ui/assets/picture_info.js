@@ -47,8 +47,11 @@
     one("#em-info-facts").textContent = [file.name, info.format, size].filter(Boolean).join(" · ");
     drawActions(info);
     const readable = !info.settings.startsWith("{"); // a workflow that was not understood stands below
-    one("#em-info-text-box").hidden = !info.settings || !readable;
-    one("#em-info-text").textContent = readable ? info.settings : "";
+    const enlarged = Object.entries(info.postprocessing).map(([name, value]) => `${name}: ${value}`).join(", ");
+    const apart = info.settings.includes("Postprocess") ? "" : enlarged; // in PNG it is a text of its own
+    const text = [readable ? info.settings : "", apart].filter(Boolean).join("\n\n");
+    one("#em-info-text-box").hidden = !text;
+    one("#em-info-text").textContent = text;
     drawLeftOut(info.left_out);
     drawItems(itemsOf(info));
   }
@@ -61,7 +64,7 @@
     }
     one("#em-info-describe").hidden = filling || !isPicture();
     const none = one("#em-info-none");
-    none.hidden = filling;
+    none.hidden = filling || Object.keys(info.extras).length > 0;
     none.textContent = Object.keys(info.items).length ? t("info.not_understood") : t("read.nothing");
   }
 
@@ -138,7 +141,8 @@
       emulsion.settings.applyInfo(info, file);
       return emulsion.tabs.open(tab);
     }
-    return emulsion.studio.sendTo(tab, { url, name: file.name, width: info.width, height: info.height });
+    const size = { width: info.width, height: info.height };
+    return emulsion.studio.sendTo(tab, { url, name: file.name, ...size, options: info.extras });
   }
 
   // ---- files in ----
@@ -166,7 +170,7 @@
   });
   onAppear("#em-info-drop", (zone) => (zone.onclick = () => one("#em-info-file").click())); // and its button's click
   onAppear("#em-info-copy", (button) => {
-    button.onclick = () => copy(shown.info.settings, button, one("#em-info-text"));
+    button.onclick = () => copy(one("#em-info-text").textContent, button, one("#em-info-text"));
   });
   onAppear("[data-info-send]", (button) => (button.onclick = () => sendTo(button.dataset.infoSend)));
   onAppear("#em-info-describe", (button) => (button.onclick = () => emulsion.describe(shown.file, button)));

@@ -60,11 +60,11 @@
   const isPainted = ({ infotext = "" }) => /, Mask blur: /.test(infotext);
 
   // Takes a picture {url, name, width, height} to a tab; without one, the finished picture that is shown. Tabs without
-  // the canvas hear of it by the event "emulsion:send" with {to, url, name}.
+  // the canvas hear of it by the event "emulsion:send" with {to, url, name, options}.
   async function sendTo(tab, picture = shownPicture()) {
     if (!picture) return;
     if (!(tab in CANVAS_MODES)) {
-      const detail = { to: tab, url: picture.url, name: picture.name };
+      const detail = { to: tab, url: picture.url, name: picture.name, options: picture.options };
       document.dispatchEvent(new CustomEvent("emulsion:send", { detail }));
       return emulsion.tabs.open(tab);
     }
