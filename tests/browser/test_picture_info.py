@@ -79,3 +79,19 @@ def test_a_picture_without_settings_says_so(open_page: Callable[..., Any]) -> No
     drop(page, "#em-info", "plain.png", png({}))
     page.wait_for_selector("#em-info-none:not([hidden])")
     assert page.is_hidden("[data-info-send=txt2img]") and page.is_visible("[data-info-send=inpaint]")
+
+
+def test_what_enlarged_a_picture_is_shown_and_taken_over_by_extras(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.evaluate("emulsion.tabs.open('picture_info')")
+    page.wait_for_selector("#em-info-drop")
+    said = "Postprocess upscale by: 3, Postprocess upscaler: Lanczos, Postprocess upscaler 2: R-ESRGAN 4x+"
+    drop(page, "#em-info", "a.png", png({"postprocessing": said}))
+    page.wait_for_selector(f"#em-info-text:has-text('{said}')")
+    assert page.is_hidden("[data-info-send=txt2img]") and page.is_hidden("#em-info-none")
+    page.click("[data-info-send=extras]")
+    page.wait_for_selector(".em-toast:has-text('R-ESRGAN 4x+')")
+    assert page.input_value("#em-extras [data-extras=scale]") == "3"
+    assert page.input_value("#em-extras [data-extras=upscaler]") == "Lanczos"
+    page.click(".em-toast .em-button")
+    assert page.input_value("#em-extras [data-extras=scale]") == "2"
