@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -142,14 +143,16 @@ def show_notes(event: Mapping[str, Any]) -> None:
 
 
 def save_all(results: list[Any], out: Path | None, settings: Mapping[str, Any]) -> list[Path]:
-    """Where the pictures are: the engine has saved them, unless `out` names a folder or a picture file.
+    """Where the pictures are: the engine has saved them, unless `out` names a folder or a picture file. Those that it
+    could not save go into a new folder for passing things.
 
     A file that `out` names is written over, as scripts expect; names in a folder are never those of other files."""
-    if out is None:
+    if out is None and all(result.path for result in results):
         return [result.path for result in results]
     from webui.imaging.metadata import save_picture
 
     quality, lossless = settings["quality"], settings["webp_lossless"]
+    out = out or Path(tempfile.mkdtemp(prefix="emulsion-"))
     if not is_picture(out):
         return [
             save_picture(r.image, out / f"{r.seed}.{settings['picture_format']}", r.infotext, None, quality, lossless)

@@ -211,3 +211,14 @@ def test_checking_loads_no_torch():
         "task('extras').check({'images': ['x']}); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_result_that_cannot_be_saved_is_kept_and_the_reason_told(job, tmp_path):
+    task, told = job
+    outputs = task.session.settings.paths.outputs
+    outputs.mkdir(parents=True, exist_ok=True)
+    (outputs / "blocked").write_bytes(b"")
+    task.session.settings = task.session.settings.changed({"folder_extras": "blocked"})
+    (result,) = done(job, images=[encoded()], options=DOUBLE)
+    assert not result["saved"] and Image.open(result["path"]).size == (48, 32)
+    assert "blocked" in told("note")[0]["text"] and "downloaded" in told("note")[0]["text"]

@@ -125,3 +125,14 @@ def test_a_grid_of_a_saved_jobs_pictures_is_kept_when_the_settings_say_so(servic
     picture = Image.open(grid)
     assert (grid.name, picture.size) == ("grid-5.png", (128, 128)) and len(job.results) == 3
     assert picture.info["parameters"] == job.results[0].infotext
+
+
+def test_a_picture_that_cannot_be_saved_is_kept_and_the_reason_told(service, paths):
+    paths.outputs.mkdir(parents=True, exist_ok=True)
+    (paths.outputs / "blocked").write_bytes(b"")  # a file where a folder is wanted: as hopeless as a full disk
+    settings = {"folder_txt2img": "blocked", "folder_grids": "blocked", "save_grids": True}
+    job = service.wait(service.submit(request(save=True, count=2, steps=1), options={"settings": settings}), 60)
+    assert job.state == "done" and len(job.results) == 2
+    assert all(not one.saved and Image.open(one.path).info["parameters"] == one.infotext for one in job.results)
+    told = [note for note in job.notes if "cannot be written" in note and "not saved" in note]
+    assert len(told) == 3, job.notes

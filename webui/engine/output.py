@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from webui.engine.extensions import Extensions
 from webui.engine.plan import PicturePlan, Plan, picture_request
 from webui.engine.session import Session
 from webui.environment import program_version
+from webui.errors import FileError
 from webui.extend import PictureInfo
 from webui.imaging.convert import to_pictures
 from webui.imaging.files import place_file
@@ -29,13 +30,19 @@ from webui.request import GenerationRequest, replace
 
 
 def finish(
-    plan: Plan, picture: PicturePlan, pixels: np.ndarray, session: Session, source_hash: str | None = None
+    plan: Plan,
+    picture: PicturePlan,
+    pixels: np.ndarray,
+    session: Session,
+    note: Callable[[str], None],
+    source_hash: str | None = None,
 ) -> tuple[Image.Image, str, Path | None]:
     """Run the picture hooks over `pixels` [H, W, 3] in [0, 1], write the infotext, save if it is wanted.
 
-    `source_hash` tells which picture it was made from.
+    `source_hash` tells which picture it was made from. `note` is told why it could not be saved: minutes of work are
+    not given up for a full disk.
 
-    Returns picture, infotext and path (None when it was not saved). Raises ExtensionError, FileError.
+    Returns picture, infotext and path (None when it was not saved). Raises ExtensionError.
     """
     facts = infotext_facts(plan, session, picture) | ({"Init image hash": source_hash} if source_hash else {})
     info = PictureInfo(picture.index, picture.seed, facts)
@@ -46,7 +53,16 @@ def finish(
         return f"{file.stem} [{session.catalogue.sha256(file)[:10]}]"
 
     infotext = request_to_infotext(picture_request(plan, picture, named), info.fields, version())
-    return image, infotext, save(plan, picture, image, infotext, session) if plan.request.save else None
+    try:
+        return image, infotext, save(plan, picture, image, infotext, session) if plan.request.save else None
+    except FileError as error:
+        note(not_saved(error))
+        return image, infotext, None
+
+
+def not_saved(error: FileError) -> str:
+    """What is said of a picture that had to stay among those that nobody asked to save."""
+    return f"{error} The picture was not saved there, but it can be downloaded for some hours."
 
 
 def infotext_facts(plan: Plan, session: Session, picture: PicturePlan) -> dict[str, Any]:

@@ -144,7 +144,8 @@ class _Run:
 
     def _finished(self, picture: PicturePlan, pixels: Tensor) -> Result:
         array = pixels.permute(1, 2, 0).contiguous().numpy()  # [H, W, 3]
-        image, infotext, path = finish(self.plan, picture, array, self.session, self._source_hash(picture))
+        source = self._source_hash(picture)
+        image, infotext, path = finish(self.plan, picture, array, self.session, self.report.note, source)
         facts = {"infotext": infotext, "seed": picture.seed, "index": picture.index}
         facts |= {"variation_seed": picture.variation_seed, "width": image.width, "height": image.height}
         self.report.picture(path=str(path) if path else None, image=image, **facts)

@@ -19,7 +19,7 @@ from webui.engine.output import save_grid, version
 from webui.engine.plan import Plan, make_plan
 from webui.engine.run import run
 from webui.engine.session import Session, best_device
-from webui.errors import InvalidRequest, OutOfMemory
+from webui.errors import FileError, InvalidRequest, OutOfMemory
 from webui.extend import Registries
 from webui.imaging.metadata import save_picture
 from webui.registry import Registry
@@ -165,7 +165,10 @@ def make_pictures(
 
     made = run(plan, session, on_event, control)
     if session.settings["save_grids"] and plan.request.save and len(made) > 1:
-        save_grid(plan, [result.image for result in made], made[0].infotext, session)
+        try:
+            save_grid(plan, [result.image for result in made], made[0].infotext, session)
+        except FileError as error:
+            report("note", text=f"The grid was not saved. {error}")  # its pictures are there
     session.catalogue.library.mark_used(_files(plan))
 
 

@@ -195,7 +195,16 @@ def _deliver(
     profile = texts.profile if picture.mode in ("RGB", "RGBA") else b""
     if not settings["write_infotext"]:
         infotext, items = "", {}
-    path = save_picture(picture, path, infotext, format, settings["quality"], settings["webp_lossless"], items, profile)
+    how = (infotext, format, settings["quality"], settings["webp_lossless"], items, profile)
+    try:
+        path = save_picture(picture, path, *how)
+    except FileError as error:
+        if not saved or not values["images"]:
+            raise  # whole folders are not kept twice
+        from webui.engine.output import not_saved
+
+        saved, path = False, save_picture(picture, job.scratch / f"{index:04}.{format}", *how)
+        job.report("note", text=not_saved(error))
     size = {"width": picture.width, "height": picture.height}
     told = {"name": name, "index": index, "postprocessing": text}
     job.report("picture", path=str(path), infotext=infotext, seed=-1, **size, saved=saved, facts=told)

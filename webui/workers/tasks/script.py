@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from webui.errors import Cancelled, EmulsionError, InvalidRequest
+from webui.errors import Cancelled, EmulsionError, FileError, InvalidRequest
 from webui.extend import Cell, Made, Sheet
 from webui.infotext_format import write_fields
 from webui.limits import hold, limits_of
@@ -235,7 +235,16 @@ class _Run:
             facts = NameFacts(width=picture.width, height=picture.height, basename=sheet.name)
             path = output_path(settings.paths.outputs / settings["folder_grids"], pattern, facts, f".{format}")
         written = text if settings["write_infotext"] else ""
-        path = save_picture(picture, path, written, format, settings["quality"], settings["webp_lossless"])
+        how = (written, format, settings["quality"], settings["webp_lossless"])
+        try:
+            path = save_picture(picture, path, *how)
+        except FileError as error:
+            if not saved:
+                raise
+            from webui.engine.output import not_saved
+
+            saved, path = False, save_picture(picture, self.job.scratch / f"{sheet.name}.{format}", *how)
+            self.note(not_saved(error))
         size = {"width": picture.width, "height": picture.height}
         seed = self.cells[0].request.seed
         facts_told = {"sheet": sheet.name} | ({"usual": True} if sheet.usual else {})
