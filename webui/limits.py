@@ -47,17 +47,19 @@ def limits_of(settings: Settings) -> Limits:
 
 def hold(request: GenerationRequest, limits: Limits) -> GenerationRequest:
     """The request, unchanged. Raises InvalidRequest for one that asks too much, naming the limit."""
-    _most("The request has", len(request.passes), limits.passes, "passes", "passes")
-    _most("The request makes", request.batch_size * request.count, limits.pictures, "pictures", "pictures")
+    passes, pictures = len(request.passes), request.batch_size * request.count
+    _most(f"The request has {passes:,} passes.", passes, limits.passes, "passes")
+    _most(f"The request makes {pictures:,} pictures.", pictures, limits.pictures, "pictures")
     for step in request.passes:
         pixels = step.width * step.height * request.batch_size / 1e6
-        what = f"{step.width} × {step.height} in a batch of {request.batch_size} is"
-        _most(what, pixels, limits.megapixels, "megapixels", "megapixels")
-        _most("The request has", step.steps, limits.steps, "steps", "steps")
-    passes = ((step.prompt, step.negative_prompt) for step in request.passes)
-    for prompt in (request.prompt, request.negative_prompt, *(text for pair in passes for text in pair if text)):
-        _most("A prompt has", len(prompt), limits.prompt, "characters", "prompt")
-        _most("A prompt names", len(_NETWORK.findall(prompt)), limits.networks, "LoRAs", "networks")
+        found = f"{step.width} × {step.height} in a batch of {request.batch_size} is {pixels:,.6g} megapixels."
+        _most(found, pixels, limits.megapixels, "megapixels")
+        _most(f"The request has {step.steps:,} steps.", step.steps, limits.steps, "steps")
+    prompts = ((step.prompt, step.negative_prompt) for step in request.passes)
+    for prompt in (request.prompt, request.negative_prompt, *(text for pair in prompts for text in pair if text)):
+        networks = len(_NETWORK.findall(prompt))
+        _most(f"A prompt has {len(prompt):,} characters.", len(prompt), limits.prompt, "prompt")
+        _most(f"A prompt names {networks:,} LoRAs.", networks, limits.networks, "networks")
     return request
 
 
@@ -65,15 +67,12 @@ def hold_task(values: Mapping[str, Any], limits: Limits) -> None:
     """Raises InvalidRequest for a task of too many pictures, or with a request that asks too much."""
     images = values.get("images")
     if isinstance(images, list | tuple):
-        _most("The task has", len(images), limits.files, "pictures", "files")
+        _most(f"The task has {len(images):,} pictures.", len(images), limits.files, "files")
     if isinstance(values.get("request"), Mapping):
         hold(from_dict(values["request"]), limits)
 
 
-def _most(what: str, found: float, most: float, unit: str, name: str) -> None:
-    if found > most:
-        raise InvalidRequest(
-            f"{what} {found:,.6g} {unit}.",
-            f"At most {most:,.6g} are allowed by the setting {PREFIX}{name}.",
-            "Ask for less, or have the limit raised.",
-        )
+def _most(found: str, number: float, most: float, name: str) -> None:
+    if number > most:
+        wanted = f"At most {most:,.6g} are allowed by the setting {PREFIX}{name}."
+        raise InvalidRequest(found, wanted, "Ask for less, or have the limit raised.")

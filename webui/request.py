@@ -306,12 +306,12 @@ def _check_pass(step: Pass) -> None:
     _bound("The denoising strength", step.denoising_strength, 0, 1)
     _bound("The noise multiplier", step.noise_multiplier, 0, 10)
     _bound("The extra noise", step.extra_noise, 0, 10)
-    _one_of("A pass starts from", step.source, ("noise", "image", "previous"))
+    _one_of("The source of a pass", step.source, ("noise", "image", "previous"))
     if not re.fullmatch("#[0-9a-fA-F]{6}", step.background):
         raise InvalidRequest(f"The background colour is {step.background!r}.", "Wanted: such as #ffffff.")
-    _one_of("The resize mode is", step.resize_mode, RESIZE_MODES)
-    _one_of("The masked content is", step.inpaint.masked_content, MASKED_CONTENTS)
-    _one_of("The inpaint area is", step.inpaint.area, ("whole", "masked"))
+    _one_of("The resize mode", step.resize_mode, RESIZE_MODES)
+    _one_of("The masked content", step.inpaint.masked_content, MASKED_CONTENTS)
+    _one_of("The inpaint area", step.inpaint.area, ("whole", "masked"))
     for blur in step.inpaint.mask_blur:
         _bound("The mask blur", blur, 0, 256)
     _bound("The padding", step.inpaint.padding, 0, 4096)
@@ -348,7 +348,7 @@ def _bound(name: str, value: float, low: float, high: float) -> None:
 
 def _one_of(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
-        raise InvalidRequest(f"{name} {value!r}.", f"Choices: {', '.join(choices)}.")
+        raise InvalidRequest(f"{name} is {value!r}.", f"Choices: {', '.join(choices)}.")
 
 
 def replace(request: GenerationRequest, **changes: Any) -> GenerationRequest:

@@ -54,13 +54,13 @@ def check_fits(header: Header, facts: ModelFacts) -> None:
     if channels != facts.latent_channels:
         raise IncompatibleModel(
             f"The VAE of {header.path.name} has latents of {channels} channels.",
-            f"{facts.label} has {facts.latent_channels}.",
+            f"{facts.label} has {facts.latent_channels} of them.",
             "It belongs to another kind of model; choose Automatic.",
         )
     if factor != facts.factor:
         raise IncompatibleModel(
             f"The VAE of {header.path.name} reduces pictures {factor} times.",
-            f"{facts.label} wants {facts.factor}.",
+            f"{facts.label} wants one that reduces them {facts.factor} times.",
             "It belongs to another kind of model; choose Automatic.",
         )
 

@@ -153,9 +153,8 @@ def _search_and_replace(negative_only: bool) -> Apply:
         texts = [request.negative_prompt, *(negative for _, negative in own)]
         texts += [] if negative_only else [request.prompt, *(prompt for prompt, _ in own)]
         if not any(old in text for text in texts):
-            where = "the negative prompt" if negative_only else "neither the prompt nor the negative prompt"
             raise InvalidRequest(
-                f"{old!r} is not in {where}." if negative_only else f"{old!r} is in {where}.",
+                f"{old!r} is {'not in the' if negative_only else 'in neither the prompt nor the'} negative prompt.",
                 "The first value was wanted there: it is what the others replace.",
             )
 

@@ -113,19 +113,19 @@ def _put(
 ) -> None:
     """One cell, in the middle of its place. A picture that has gone missing leaves its words."""
     width, height = layout.cell
-    problem = content if isinstance(content, str) else ""
+    words = content if isinstance(content, str) else ""
     if isinstance(content, Path):
         try:
             picture = load_picture(content).convert("RGB")
         except EmulsionError as error:
-            problem = str(error)
+            words = str(error)
         else:
             if picture.width > width or picture.height > height:
                 picture.thumbnail(layout.cell, Image.Resampling.LANCZOS)
             sheet.paste(picture, (place[0] + (width - picture.width) // 2, place[1] + (height - picture.height) // 2))
             return
     pen.rectangle((*place, place[0] + width - 1, place[1] + height - 1), fill=EMPTY)
-    block = _block(problem, width, max(11, layout.font_size * 3 // 4), max(1, int(height / layout.font_size)))
+    block = _block(words, width, max(11, layout.font_size * 3 // 4), max(1, int(height / layout.font_size)))
     block.draw(pen, (place[0] + width / 2, place[1] + height / 2), BAD)
 
 

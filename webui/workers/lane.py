@@ -193,16 +193,16 @@ class Lane:
 
     def _listen(self, worker: WorkerLink) -> None:
         with self._changes.lock:
-            end, fault = self._deadline()
+            end, problem = self._deadline()
         messages = worker.receive(None if end is None else max(0.0, end - time.monotonic()), self._bell)
         with self._changes.lock:
             for message, blob in messages:
                 if worker is self._worker:  # else it was replaced because of the message before
                     self._handle(message, blob)
-            end, fault = self._deadline()
+            end, problem = self._deadline()
             if end is not None and time.monotonic() >= end and not self._stopping:
                 worker.kill()
-                self._on_lost(f"{fault} Its worker process was ended.", hung=True)
+                self._on_lost(f"{problem} Its worker process was ended.", hung=True)
 
     def _deadline(self) -> tuple[float | None, str]:
         """When the worker is to be replaced unless it says something, and what is wrong then."""
@@ -211,10 +211,11 @@ class Lane:
             return None, ""
         ends = []
         if patience.silence > 0:
-            ends.append((self._heard + patience.silence, f"The job said nothing for {patience.silence:g} seconds."))
+            problem = f"The job said nothing for {patience.silence:g} seconds."
+            ends.append((self._heard + patience.silence, problem))
         if running.interrupted_at is not None:
-            fault = f"The job was interrupted and went on for {patience.interrupt:g} seconds."
-            ends.append((running.interrupted_at + patience.interrupt, fault))
+            problem = f"The job was interrupted and went on for {patience.interrupt:g} seconds."
+            ends.append((running.interrupted_at + patience.interrupt, problem))
         return min(ends, default=(None, ""))
 
     def _wait_broken(self) -> None:
