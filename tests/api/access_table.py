@@ -133,6 +133,7 @@ EXPECTED = {
         GET /ui/presets
         GET /ui/scripts
         POST /ui/scripts/x/y/cost
+        GET /ui/sentences/language
         POST /ui/settings
         GET /ui/styles
         POST /ui/styles/apply

@@ -69,6 +69,7 @@ TABLE: tuple[tuple[str, str, Level], ...] = (
     ("POST", "/ui/picture-info", READ),
     ("GET", "/ui/extras", READ),
     ("GET", "/ui/scripts", READ),
+    ("GET", "/ui/sentences/{}", READ),
     ("POST", "/ui/scripts/*", READ),  # only counts
     ("GET", "/ui/downloads", ADMINISTER),  # their addresses may hold tokens
     ("GET", "/ui/library/trash", ADMINISTER),

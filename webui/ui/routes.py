@@ -27,6 +27,7 @@ from webui.ui.extras_routes import extras_routes
 from webui.ui.history_routes import history_routes
 from webui.ui.library_routes import library_routes
 from webui.ui.reading import read_json
+from webui.ui.sentences import sentence_routes
 from webui.workers.queue import FIRST
 from webui.workers.service import JobService
 from webui.workers.tasks import refuse_folders
@@ -59,6 +60,7 @@ def page_routes(service: JobService) -> list[Route]:
         *extras_routes(service),
         *library_routes(service),
         *history_routes(service),
+        *sentence_routes(),
     ]
 
 
