@@ -258,16 +258,25 @@ def picture_info(files: list[Path], as_json: bool) -> int:
     from webui.exchange import read_document
     from webui.imaging.files import read_bytes
 
-    infos = [read_document(read_bytes(file)) for file in files]
+    infos = {}
+    for file in files:
+        try:
+            infos[file] = read_document(read_bytes(file))
+        except EmulsionError as error:
+            if len(files) == 1:
+                raise
+            print(for_terminal(f"{file}: {error}"), file=sys.stderr)
     if as_json:
-        rows = [{"file": str(file), **info.plain()} for file, info in zip(files, infos)]
-        print(json.dumps(rows[0] if len(rows) == 1 else rows, indent=1))
-    for file, info in [] if as_json else zip(files, infos):
+        rows = [{"file": str(file), **info.plain()} for file, info in infos.items()]
+        print(json.dumps(rows[0] if len(files) == 1 else rows, indent=1))
+    for file, info in [] if as_json else infos.items():
         lines = [f"{file}: {info.format}, {info.width}×{info.height}, {info.program or 'no known program'}"]
         lines += [request_to_infotext(info.request)] if info.request else [f"{n}: {t}" for n, t in info.items.items()]
+        if info.request and info.postprocessing:
+            lines.append(", ".join(f"{name}: {value}" for name, value in info.postprocessing.items()))
         lines += [f"not translated: {entry.name} ({entry.value}): {entry.reason}" for entry in info.left_out]
         print("\n".join(map(for_terminal, lines)))
-    return 0 if all(info.request is not None for info in infos) else 1
+    return 0 if len(infos) == len(files) and all(info.request is not None for info in infos.values()) else 1
 
 
 def for_terminal(text: str) -> str:

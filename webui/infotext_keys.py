@@ -62,7 +62,14 @@ def take_postprocessing(fields: dict[str, str]) -> dict[str, str]:
 
     It stands behind a request's fields where a file holds one text only.
     """
-    return {name: fields.pop(name) for name in list(fields) if _POSTPROCESSING.fullmatch(name)}
+    found: dict[str, str] = {}
+    for name in [name for name in fields if _POSTPROCESSING.fullmatch(name)]:
+        value, place = fields.pop(name), name[-2:]
+        if place == "-2" and name[:-2] in found:
+            found[name[:-2]] += f"x{value}"  # a size, which reading has taken apart
+        else:
+            found[name.removesuffix("-1")] = value
+    return found
 
 
 def take(fields: dict[str, str], key: str, kind: Callable[[str], Any], default: Any) -> Any:

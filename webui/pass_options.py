@@ -235,5 +235,5 @@ def _read(file: str) -> str:
         open_picture(data)
     except FileError as error:
         found = error.found if error.found.startswith(Path(file).name) else f"{file}: {error.found}"
-        raise InvalidRequest(found, error.wanted) from None
+        raise InvalidRequest(found, error.wanted, error.remedy) from None
     return base64.b64encode(data).decode()

@@ -279,10 +279,8 @@ def test_values_that_cannot_be_used_are_listed_and_the_rest_is_read():
 
 UPSCALED = "Postprocess upscale to: 512x768, Postprocess crop to: 512x768, Postprocess upscaler: R-ESRGAN 4x+"
 SAID = {
-    "Postprocess upscale to-1": "512",
-    "Postprocess upscale to-2": "768",
-    "Postprocess crop to-1": "512",
-    "Postprocess crop to-2": "768",
+    "Postprocess upscale to": "512x768",
+    "Postprocess crop to": "512x768",
     "Postprocess upscaler": "R-ESRGAN 4x+",
 }
 

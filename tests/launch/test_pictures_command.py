@@ -43,3 +43,13 @@ def test_a_text_cannot_give_orders_to_the_terminal(tmp_path: Path, capsys) -> No
     main(["pictures", "info", str(tmp_path / "a.png")])
     out = capsys.readouterr().out
     assert "\x1b" not in out and "灯塔" in out
+
+
+def test_one_file_that_is_no_picture_does_not_hide_what_the_others_say(tmp_path: Path, capsys) -> None:
+    said = "Postprocess upscale to: 64x64, Postprocess crop to: 64x64, Postprocess upscaler: Lanczos"
+    (tmp_path / "good.png").write_bytes(png({"parameters": samples.A1111, "postprocessing": said}))
+    (tmp_path / "bad.png").write_bytes(b"")
+    assert main(["pictures", "info", str(tmp_path / "bad.png"), str(tmp_path / "good.png")]) == 1
+    printed = capsys.readouterr()
+    assert "is empty" in printed.err and "bad.png" in printed.err
+    assert "a lighthouse" in printed.out and said in printed.out

@@ -11,6 +11,7 @@ from PIL import Image
 from tests.upscalers.networks import paths_with
 from webui.errors import InvalidRequest, NotFound
 from webui.infotext_format import read_few_fields
+from webui.infotext_keys import take_postprocessing
 from webui.registry import Registry
 from webui.upscalers import extras, restorers
 from webui.upscalers.extras import (
@@ -170,7 +171,7 @@ def test_one_text_holds_both_where_a_format_has_room_for_one(infotext):
 )
 def test_the_text_of_a_result_says_all_that_made_it(tmp_path, options):
     _, fields = enhance(Image.new("RGB", (60, 40)), read_options(options), paths=paths_with(tmp_path))
-    again = options_of(read_few_fields(postprocessing_text(fields)))
+    again = options_of(take_postprocessing(read_few_fields(postprocessing_text(fields))))
     assert dataclasses.replace(read_options(again), crop=read_options(options).crop) == read_options(options)
     assert again.get("crop") == (read_options(options).crop if options.get("mode") == "to" else None)
 
@@ -179,4 +180,4 @@ def test_what_a1111_says_of_faces_is_read_and_nonsense_is_left_out():
     said = "Postprocess upscale by: much, Postprocess upscaler: ESRGAN_4x, CodeFormer visibility: 0.5"
     said += ", CodeFormer weight: 0.2"
     restorers = [{"name": "CodeFormer", "visibility": 0.5, "weight": 0.2}]
-    assert options_of(read_few_fields(said)) == {"upscaler": "ESRGAN_4x", "restorers": restorers}
+    assert options_of(take_postprocessing(read_few_fields(said))) == {"upscaler": "ESRGAN_4x", "restorers": restorers}

@@ -140,7 +140,7 @@ def options_of(fields: Mapping[str, str]) -> dict[str, Any]:
     An upscaler is named as the fields name it, whether it is here or not.
     """
     found: dict[str, Any] = {}
-    width, height = (fields.get(f"Postprocess upscale to-{side}", "") for side in (1, 2))
+    width, _, height = fields.get("Postprocess upscale to", "").partition("x")
     texts = {"scale": fields.get("Postprocess upscale by"), "max_side": fields.get("Max side length")}
     texts |= {"visibility_2": fields.get(VISIBILITY_2), "width": width, "height": height}
     for name, text in texts.items():
@@ -153,7 +153,7 @@ def options_of(fields: Mapping[str, str]) -> dict[str, Any]:
     if "scale" in found or "width" in found:
         found["mode"] = "by" if "scale" in found else "to"
     if found.get("mode") == "to":
-        found["crop"] = "Postprocess crop to-1" in fields
+        found["crop"] = "Postprocess crop to" in fields
     restorers = _restorers_of(fields)
     return found | ({"restorers": restorers} if restorers else {})
 
