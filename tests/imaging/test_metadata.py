@@ -277,10 +277,20 @@ def test_what_a_format_cannot_hold_is_an_error_with_a_way_out():
 
 
 def test_transparent_pictures_become_jpeg():
-    assert read_metadata(encode_picture(PICTURE.convert("RGBA"), INFOTEXT, "jpeg")).infotext == INFOTEXT
+    assert read_metadata(encode_picture(PICTURE.convert("RGBA"), INFOINFOTEXT, "jpeg")).infotext == INFOINFOTEXT
 
 
 def test_the_suffix_names_the_format(tmp_path):
-    path = save_picture(PICTURE, tmp_path / "a.webp", INFOTEXT)
+    path = save_picture(PICTURE, tmp_path / "a.webp", INFOINFOTEXT)
     assert read_metadata(path).format == "WEBP"
-    assert read_metadata(save_picture(PICTURE, tmp_path / "b.part", INFOTEXT, "png")).format == "PNG"
+    assert read_metadata(save_picture(PICTURE, tmp_path / "b.part", INFOINFOTEXT, "png")).format == "PNG"
+
+
+@pytest.mark.parametrize("format, longest", [("webp", 16383), ("jpg", 65500)])
+def test_a_picture_too_large_for_the_format_of_the_settings_becomes_a_png(tmp_path, format, longest):
+    fitting, larger = (Image.new("L", (longest + more, 1)) for more in (0, 1))
+    assert save_picture(fitting, tmp_path / f"a.{format}", INFOTEXT, format).suffix == f".{format}"
+    path = save_picture(larger, tmp_path / f"b.{format}", INFOTEXT, format)
+    assert path.name == "b.png" and read_metadata(path).infotext == INFOTEXT and read_metadata(path).format == "PNG"
+    with pytest.raises(FileError):
+        save_picture(larger, tmp_path / f"c.{format}")  # a name that somebody chose

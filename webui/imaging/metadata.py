@@ -20,6 +20,7 @@ from webui.imaging.png_text import SIGNATURE, is_ambiguous, read_png_texts
 
 PARAMETERS = "parameters"  # the PNG keyword, and the name under which every format's infotext is reported
 _FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP", "avif": "AVIF"}
+_LONGEST = {"WEBP": 16383, "JPEG": 65500, "AVIF": 65536}  # pixels of a side that a format can hold
 _USER_COMMENT = 0x9286
 _UNICODE, _ASCII, _UNDEFINED = b"UNICODE\0", b"ASCII\0\0\0", b"\0" * 8
 _EXIF_LIMIT = 65_000  # bytes of a JPEG segment, less what EXIF itself needs
@@ -52,8 +53,11 @@ def save_picture(
 
     `format` is "png", "jpg", "webp" or "avif"; without it the path's suffix decides. `quality` 1 to 100, `lossless`
     (WebP only), `items` and `profile` are as for `encode_picture`. Returns the path, which has "-1" … appended where
-    the name was taken. Raises FileError when the folder cannot take it.
+    the name was taken. A picture too large for a `format` that is given becomes a PNG, with that suffix: the setting
+    was made for others. Raises FileError when the folder cannot take it.
     """
+    if format and max(image.size) > _LONGEST.get(_FORMATS.get(format, ""), max(image.size)):
+        path, format = path.with_suffix(".png"), "png"
     return place_file(encode_picture(image, infotext, format or path.suffix, quality, lossless, items, profile), path)
 
 
