@@ -277,13 +277,13 @@ def test_what_a_format_cannot_hold_is_an_error_with_a_way_out():
 
 
 def test_transparent_pictures_become_jpeg():
-    assert read_metadata(encode_picture(PICTURE.convert("RGBA"), INFOINFOTEXT, "jpeg")).infotext == INFOINFOTEXT
+    assert read_metadata(encode_picture(PICTURE.convert("RGBA"), INFOTEXT, "jpeg")).infotext == INFOTEXT
 
 
 def test_the_suffix_names_the_format(tmp_path):
-    path = save_picture(PICTURE, tmp_path / "a.webp", INFOINFOTEXT)
+    path = save_picture(PICTURE, tmp_path / "a.webp", INFOTEXT)
     assert read_metadata(path).format == "WEBP"
-    assert read_metadata(save_picture(PICTURE, tmp_path / "b.part", INFOINFOTEXT, "png")).format == "PNG"
+    assert read_metadata(save_picture(PICTURE, tmp_path / "b.part", INFOTEXT, "png")).format == "PNG"
 
 
 @pytest.mark.parametrize("format, longest", [("webp", 16383), ("jpg", 65500)])
