@@ -40,8 +40,8 @@ def timed(function: Callable[[], Any]) -> Sample:
     own, busy, start = _own(process), _busy(), time.perf_counter()
     returned = function()
     seconds, processor = time.perf_counter() - start, _own(process) - own
-    others = max(0.0, (_busy() - busy - processor) / (seconds * cores))
-    return Sample(seconds, processor, others, returned if isinstance(returned, dict) else {})
+    others = (_busy() - busy - processor) / (seconds * cores)
+    return Sample(seconds, processor, min(1.0, max(0.0, others)), returned if isinstance(returned, dict) else {})
 
 
 def _own(process: psutil.Process) -> float:

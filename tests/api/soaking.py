@@ -49,7 +49,7 @@ def _footprint(process: psutil.Process) -> Footprint:
 
 def make(running: Started, first: int, count: int, together: int = 4) -> None:
     """Have pictures made by some clients at a time, by each way in turn. Raises AssertionError where one is wrong."""
-    asyncio.run(asyncio.wait_for(_make(running.address, range(first, first + count), together), 3 * count))
+    asyncio.run(asyncio.wait_for(_make(running.address, range(first, first + count), together), 60 + 10 * count))
 
 
 async def _make(address: str, numbers: Sequence[int], together: int) -> None:

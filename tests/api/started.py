@@ -56,7 +56,6 @@ class Started:
     address: str
     lines: list[str]
     folder: Path
-    seconds: float  # from the start of the process to the line with the address
 
     def stop(self, how: int = signal.SIGTERM, timeout: float = 60.0) -> int:
         """Send a signal and return the exit code. How soon it ends is for those to measure who promise it."""
@@ -81,7 +80,6 @@ def server(folder: Path, options: str = "nowebui=True", hook: str = HOOK, engine
     if "port=" not in options:
         options += f", port={free_port()}"
     script.write_text(SCRIPT.format(hook=hook, options=options, program=program, engine=engine))
-    began = time.monotonic()
     with (folder / "errors.txt").open("wb") as errors:
         process = subprocess.Popen(
             [sys.executable, script, folder],
@@ -98,7 +96,7 @@ def server(folder: Path, options: str = "nowebui=True", hook: str = HOOK, engine
             lines.append(line.strip())
             if " at http" in line:
                 address = line.split(" at ")[1].strip()
-                yield Started(process, address, lines, folder, time.monotonic() - began)
+                yield Started(process, address, lines, folder)
                 break
         else:
             raise AssertionError(f"it did not start: {lines} {(folder / 'errors.txt').read_text()}")
@@ -115,7 +113,7 @@ def complaints(folder: Path) -> str:
     return (folder / "errors.txt").read_text()
 
 
-def until(happened: Callable[[], Found | None], timeout: float = 8.0) -> Found:
+def until(happened: Callable[[], Found | None], timeout: float = 60.0) -> Found:
     """Wait until something has happened; what it returned."""
     end = time.monotonic() + timeout
     while not (found := happened()):

@@ -23,14 +23,10 @@ def started(tmp_path_factory):
     assert "REACHED" not in complaints(folder) and "Traceback" not in complaints(folder)
 
 
-def test_the_page_is_there_soon(started):
+def test_the_page_is_there_once_its_address_is_told(started):
     assert started.lines[0] == f"Emulsion is at {started.address}"
     answer = httpx.get(started.address)
     assert answer.status_code == 200 and "gradio" in answer.text
-    assert (
-        started.seconds < 20
-    )  # the figure (6 s on an idle machine) is taken by the benchmarks; this one catches hangs
-    print(f"page ready after {started.seconds:.1f} s")
 
 
 def test_the_page_loads_nothing_from_elsewhere(started):

@@ -158,7 +158,7 @@ async def _end_under_load(running: Started, number: int, has_page: bool, how: in
         began = time.monotonic()
         os.kill(running.process.pid, how)
         answers, ended = await asyncio.gather(*calls), await asyncio.gather(*streams)
-        code = await asyncio.to_thread(running.process.wait, 30)
+        code = await asyncio.to_thread(running.process.wait, 60)
         return Ended(code, time.monotonic() - began, answers, ended, prompts)
 
 
