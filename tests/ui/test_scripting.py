@@ -14,7 +14,9 @@ from starlette.testclient import TestClient
 
 from tests.ui.fake_service import FakeService
 from webui.request import GenerationRequest, Pass
+from webui.scripts.values import join_list
 from webui.settings import SettingsStore
+from webui.text.styles import Style
 from webui.ui import actions, scripting
 from webui.ui.fields import NAMES, default_values
 from webui.ui.script_routes import script_routes
@@ -109,6 +111,17 @@ def test_a_wrong_name_is_answered_with_the_shown_names_alone(client: TestClient,
     assert "error" not in cost(client, "X/Y/Z plot", {"x_type": "Sampler", "x_values": "K_euler_a"})
     wrong = cost(client, "X/Y/Z plot", {"x_type": "Sampler", "x_values": "Nowhere"})["error"]
     assert wrong["wanted"] == "Known: Euler a."
+
+
+def test_a_style_with_a_comma_in_its_name_is_one_value_of_a_plot(
+    client: TestClient, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    style = Style('Ink, "wash"', "ink")
+    monkeypatch.setattr(service.catalogue, "styles", lambda: {style.name: style})
+    ((shown, value),) = client.get("/ui/scripts").json()["menus"]["styles"]
+    assert shown == style.name
+    arguments = {"x_type": "Styles", "x_values": join_list([value])}
+    assert cost(client, "X/Y/Z plot", arguments)["pictures"] == 1
 
 
 def test_the_page_learns_of_scripts_axes_and_menus(client: TestClient) -> None:

@@ -15,6 +15,7 @@ from webui.errors import EmulsionError
 from webui.extend import SCRIPTS, Option
 from webui.identity import sits_here
 from webui.scripts.axes import AXES, Axis
+from webui.scripts.values import join_list
 from webui.settings import SETTINGS, SettingsStore
 from webui.ui.actions import error_parts
 from webui.ui.answers import PREFIX, answered, read_body
@@ -47,6 +48,7 @@ async def _scripts(service: JobService, request: Request) -> Response:
     language = request.query_params.get("language", "en")
     found = await asyncio.to_thread(menus, service, language)
     lists = {kind: [[text, value] for text, value in choices if value] for kind, choices in found.items()}
+    lists["styles"] = [[text, join_list([value])] for text, value in lists["styles"]]  # one value may name several
     lists["setting"] = [[name, f"{name}={value}"] for name, value in _settings()]
     scripts = [
         {
