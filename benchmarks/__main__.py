@@ -28,14 +28,17 @@ import benchmarks.start
 import benchmarks.upscaling  # noqa: F401  (importing registers)
 from benchmarks.registry import BENCHMARKS, Row, Setting
 
+ABOUT = "Measure speed and memory: print a table, write a JSON file. The first run makes a file of 2.1 GB."
+ASKED_FOR = ("soak", "page")  # only: what a server stands, in 20 minutes, and what needs a browser
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the named benchmarks, or all of them. Returns the exit status."""
+    """Run the named benchmarks, or all but those of ASKED_FOR. Returns the exit status."""
     options = parser().parse_args(argv)
     torch.set_num_threads(options.threads)
     setting = Setting(options.work, options.repeats, options.threads, options.size)
     found: list[Row] = []
-    for name in options.names or list(BENCHMARKS.names()):
+    for name in options.names or [name for name in BENCHMARKS.names() if name not in ASKED_FOR]:
         entry = BENCHMARKS.find(name)
         sys.stderr.write(f"{entry.name} …\n")
         found += entry.value(setting)
@@ -49,9 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(prog="bench", description=__doc__)
+    result = argparse.ArgumentParser(prog="python launch.py bench", description=ABOUT)
     result.add_argument(
-        "names", nargs="*", metavar="name", help=f"one of: {', '.join(BENCHMARKS.names())} (default: all)"
+        "names",
+        nargs="*",
+        metavar="name",
+        help=f"one of: {', '.join(BENCHMARKS.names())} (default: all but {' and '.join(ASKED_FOR)})",
     )
     result.add_argument(
         "--work", type=Path, default=Path(tempfile.gettempdir()) / "emulsion-bench", help="folder for a 2.1 GB file"

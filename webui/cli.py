@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from webui.environment import program_version
-from webui.errors import EmulsionError, InvalidRequest
+from webui.errors import EmulsionError, InvalidRequest, NotFound
 from webui.model_commands import add_download_options, add_merge_options, download_model, merge_models
 from webui.old_flags import OLD_FLAGS
 from webui.pass_options import add_pass_options
@@ -63,6 +63,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     words = list(arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "serve")
+    if words[0] == "bench":  # which has a parser of its own; its options may come first
+        return argparse.Namespace(run=run_bench, rest=words[1:])
     return build_parser().parse_args(words)
 
 
@@ -95,9 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
         )
         add(command)
         command.set_defaults(run=run)
-    bench = commands.add_parser("bench", help="measure speed and memory", add_help=False, allow_abbrev=False)
-    bench.add_argument("rest", nargs=argparse.REMAINDER)
-    bench.set_defaults(run=run_bench)
+    commands.add_parser("bench", help="measure speed and memory")  # see parse()
     return parser
 
 
@@ -376,10 +376,14 @@ def run_users(options: argparse.Namespace) -> int:
 
 
 def run_bench(options: argparse.Namespace) -> int:
-    """Hand over to the benchmarks."""
-    from benchmarks.__main__ import main as bench
+    """Hand over to the benchmarks. Raises NotFound where the packages are missing that they compare with."""
+    try:
+        from benchmarks.__main__ import main as bench
 
-    return int(bench(options.rest) or 0)
+        return int(bench(options.rest) or 0)
+    except ModuleNotFoundError as error:
+        remedy = "Start them by `python launch.py bench`, which installs it."
+        raise NotFound(f"The benchmarks need the package {error.name}.", "", remedy) from None
 
 
 def run_doctor(options: argparse.Namespace) -> int:

@@ -313,3 +313,14 @@ def test_the_doctor_sees_the_torch_of_this_python() -> None:
 
     (seen,) = [finding for finding in doctor.examine_torch() if finding.topic == "torch"]
     assert seen.found == torch.__version__ and sys.executable
+
+
+def test_bench_takes_its_own_options_and_says_what_it_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["bench", "--help"])
+    assert "--repeats" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "diffusers", None)  # as where the program alone is installed
+    assert cli.main(["bench", "sampler", "--work", str(tmp_path)]) == 1
+    assert "diffusers" in capsys.readouterr().err

@@ -174,7 +174,9 @@ def test_packages_of_an_optional_part_are_installed_when_it_is_asked_for(monkeyp
     monkeypatch.delenv("COMMANDLINE_ARGS", raising=False)
     launch.launch([])
     launch.launch(["--mcp"])
-    assert wanted == [["requirements.txt"], ["requirements.txt", "requirements-mcp.txt"]]
+    launch.launch(["bench", "unet"])
+    others = [["requirements.txt", "requirements-mcp.txt"], ["requirements.txt", "requirements-dev.txt"]]
+    assert wanted == [["requirements.txt"], *others]
 
 
 def test_options_of_other_commands_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
