@@ -16,7 +16,15 @@ from webui.ui.language import languages
 
 ADDRESS = "http://canvas.test/"  # answered by the tests themselves; no secure origin, as in a home network
 SCRIPTS = (
-    *("core.js", "canvas_paint.js", "canvas_files.js", "canvas.js", "canvas_view.js", "canvas_tools.js"),
+    *(
+        "core.js",
+        "sentences.js",
+        "canvas_paint.js",
+        "canvas_files.js",
+        "canvas.js",
+        "canvas_view.js",
+        "canvas_tools.js",
+    ),
     "canvas_bar.js",
 )
 Place = tuple[float, float]

@@ -148,7 +148,7 @@ def test_a_failed_job_says_why(open_page: Callable[..., Any]) -> None:
     page.fill(PROMPT, "fail please")
     page.click("#em-generate")
     page.wait_for_selector("#em-error:not([hidden])")
-    assert "Use another VAE" in page.inner_text("#em-error")
+    assert "Choose another VAE" in page.inner_text("#em-error")
 
 
 def test_a_value_that_cannot_be_used_is_named_and_nothing_is_sent(open_page: Callable[..., Any], address: str) -> None:

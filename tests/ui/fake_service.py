@@ -230,7 +230,7 @@ class FakeService:
             self._set(job_id, state="running", started=time.time(), position=0, stage="load", batches=request.count)
             if "fail" in request.prompt:
                 time.sleep(3 * self.step_seconds)
-                error = "The network gave no numbers. A checkpoint in half precision was found. Use another VAE."
+                error = "The VAE returned numbers that are not finite. Choose another VAE."
                 return self._set(job_id, state="failed", finished=time.time(), error=error)
             for batch in range(request.count):
                 if not self._batch(job_id, request, batch) or "stop_after" in self._wishes[job_id]:

@@ -38,7 +38,6 @@ def slug(choice: str) -> str:
     return re.sub("[^a-z0-9]+", "_", choice.lower())
 
 
-REASONS = {key for key in TEXTS["en"] if key.startswith("info.reason.")}  # those that occur most; others stay English
 COMPUTED = {
     *(f"field.{name}.{part}" for name in NAMES if name not in HIDDEN for part in ("label", "info")),
     *(f"field.{name}.placeholder" for name in ("prompt", "negative_prompt")),
@@ -51,7 +50,6 @@ COMPUTED = {
     *(f"status.{stage}" for stage in ("load", "encode", "decode")),
     *(f"tab.{name}" for name in (*STUDIO_TABS, *PANELS)),
     *(f"read.{name}" for name in ("sampler", "schedule")),
-    *REASONS,
     *(f"script.axis.{script_slug(axis.name)}" for axis in AXES),
     *(f"script.values.{axis.kind}" for axis in AXES),
     *(f"script.{part}.{script_slug(entry.name)}" for entry in SCRIPTS for part in ("name", "about")),
@@ -82,13 +80,6 @@ def test_every_language_has_exactly_the_same_keys(name: str) -> None:
 
 def test_every_key_that_the_code_uses_exists() -> None:
     assert used_keys() - set(TEXTS["en"]) == set()
-
-
-def test_reasons_are_found_by_the_words_that_the_readers_of_pictures_use() -> None:
-    sources = "".join(file.read_text("utf-8") for file in (UI.parent / "exchange").rglob("*.py"))
-    for key in REASONS:
-        reason = TEXTS["en"][key]
-        assert reason in sources and key == f"info.reason.{slug(reason)[:60].strip('_')}"
 
 
 def test_no_key_is_left_over() -> None:

@@ -209,5 +209,6 @@ _WITH_LANGUAGE = "(...values) => [...values.slice(0, -1), emulsion.locale()]"
 
 
 def hint_list(sentences: Sequence[str]) -> str:
-    """Hints as HTML; the sentences may hold file names, so they are escaped."""
-    return "".join(f'<p class="em-hint">{html.escape(sentence)}</p>' for sentence in sentences)
+    """Hints as HTML; the sentences may hold file names, so they are escaped, and what the server says of a model."""
+    escaped = map(html.escape, sentences)
+    return "".join(f'<p class="em-hint" data-said="{sentence}">{sentence}</p>' for sentence in escaped)

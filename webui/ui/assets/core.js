@@ -169,7 +169,7 @@ window.emulsion = {};
     box.setAttribute("role", bad ? "alert" : "status");
     for (const line of lines.filter(Boolean)) {
       const paragraph = document.createElement("p");
-      paragraph.textContent = line;
+      emulsion.say(paragraph, line);
       box.append(paragraph);
     }
     if (action) {

@@ -21,7 +21,7 @@
 
   // Where no captioner is installed, the message has the command that fetches one.
   function refused(error) {
-    const act = () => navigator.clipboard?.writeText(error).then(() => toast([t("button.copied")]), () => toast([t("error.copy")]));
+    const act = () => navigator.clipboard?.writeText(emulsion.said(error)).then(() => toast([t("button.copied")]), () => toast([t("error.copy")]));
     toast([error], { bad: true, action: t("button.copy"), act });
   }
 

@@ -65,13 +65,13 @@
     const { state, done, whole, speed } = view;
     if (state === "waiting") return t("models.state.waiting");
     if (state === "cancelled") return t("models.state.cancelled");
-    if (state === "failed") return view.error;
+    if (state === "failed") return emulsion.said(view.error);
     const size = whole ? t("models.of", { done: bytes(done), whole: bytes(whole) }) : bytes(done);
     if (state === "done")
       return [
         t("models.state.done", { kind: t(KINDS[view.kind] ?? "models.kind.automatic") }),
         bytes(done),
-        ...view.notes,
+        ...view.notes.map(emulsion.said),
       ].join(" · ");
     return [size, speed > 0 ? t("models.speed", { speed: bytes(speed) }) : ""].filter(Boolean).join(" · ");
   }

@@ -6,10 +6,11 @@
   const UNITS = ["B", "KB", "MB", "GB", "TB"];
 
   // An element: properties, attributes and data, then its children; those that are null or false are left out. The
-  // texts of `i18n`, `i18nTitle` and `i18nLabel` are keys; they follow the reader's language.
+  // texts of `i18n`, `i18nTitle` and `i18nLabel` are keys, that of `said` is the server's; they follow the reader's
+  // language.
   function make(tag, given = {}, ...children) {
     const element = document.createElement(tag);
-    const { i18n, i18nTitle, i18nLabel, data = {}, ...rest } = given;
+    const { i18n, i18nTitle, i18nLabel, said, data = {}, ...rest } = given;
     for (const [name, value] of Object.entries(rest)) {
       if (value === undefined || value === null) continue;
       if (name in element && name !== "list") element[name] = value;
@@ -18,6 +19,7 @@
     for (const [name, key] of Object.entries({ i18n, i18nTitle, i18nLabel })) if (key) data[name] = key;
     Object.assign(element.dataset, data);
     if (i18n) element.textContent = t(i18n);
+    if (said) emulsion.say(element, said);
     if (i18nTitle) element.title = t(i18nTitle);
     if (i18nLabel) element.setAttribute("aria-label", t(i18nLabel));
     element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));

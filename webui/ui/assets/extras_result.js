@@ -68,8 +68,8 @@
     box.querySelector(".em-bar span").style.width = `${percent}%`;
     box.querySelector(".em-bar").setAttribute("aria-valuenow", percent);
     one("#em-extras-status-text").textContent = words();
-    one("#em-extras-error p").textContent = view.error ?? "";
-    const notes = (view.notes ?? []).map((note) => Object.assign(document.createElement("li"), { textContent: note }));
+    emulsion.say(one("#em-extras-error p"), view.error);
+    const notes = (view.notes ?? []).map((note) => emulsion.say(document.createElement("li"), note));
     one("#em-extras-notes").replaceChildren(...notes);
   }
 

@@ -137,10 +137,10 @@
   }
 
   function showProblem(tile, why) {
-    const text = Object.assign(document.createElement("span"), { className: "em-shot-problem", textContent: why });
+    const text = Object.assign(document.createElement("span"), { className: "em-shot-problem" });
     tile.classList.add("em-shot-broken");
-    tile.title = why;
-    tile.prepend(text);
+    tile.title = emulsion.said(why);
+    tile.prepend(emulsion.say(text, why));
   }
 
   // ---- choosing ----

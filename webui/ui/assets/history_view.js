@@ -109,7 +109,7 @@
     const shown = dialog.querySelector(".em-view-problem");
     dialog.querySelector(".em-view-picture").hidden = true;
     shown.hidden = false;
-    shown.textContent = text;
+    emulsion.say(shown, text);
   }
 
   function drawDetails() {

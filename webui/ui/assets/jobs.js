@@ -138,7 +138,7 @@
 
   function describe(view) {
     if (view.state === "waiting") {
-      if (view.worker === "broken") return [t("page.broken"), view.workerError].filter(Boolean).join(": ");
+      if (view.worker === "broken") return [t("page.broken"), emulsion.said(view.workerError)].filter(Boolean).join(": ");
       if (view.worker === "starting") return t("status.starting");
       return view.position > 1 ? t("status.waiting", { position: view.position }) : t("status.waiting_next");
     }
@@ -178,7 +178,7 @@
     if (!box) return;
     box.hidden = !error;
     for (const part of ["found", "wanted", "remedy"]) {
-      one(`#em-error-${part}`).textContent = error?.[part] ?? "";
+      emulsion.say(one(`#em-error-${part}`), error?.[part]);
       one(`#em-error-${part}`).hidden = !error?.[part];
     }
   }
@@ -187,7 +187,7 @@
     const list = one("#em-notes");
     if (!list) return;
     list.hidden = !notes.length;
-    list.replaceChildren(...notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
+    list.replaceChildren(...notes.map((note) => emulsion.say(document.createElement("li"), note)));
   }
 
   function drawButtons() {

@@ -149,7 +149,7 @@
       this.grid.replaceChildren();
       const words = error.status ? (error.parts?.found ?? error.message) : t("error.connection");
       this.empty.replaceChildren(
-        make("p", { textContent: words }),
+        make("p", { said: words }),
         make("button", { type: "button", className: "em-button", i18n: "library.again", onclick: () => this.load() }),
       );
       this.empty.hidden = false;

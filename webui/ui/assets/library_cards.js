@@ -36,7 +36,7 @@
 
   // `aside`: the studio can be seen beside the cards, so that nothing has to be told.
   async function use(card, { negative = false, aside = false } = {}) {
-    if (card.problem) return toast([t("library.why_not.problem", { problem: card.problem })], { bad: true });
+    if (card.problem) return toast([t("library.why_not.problem", { problem: emulsion.said(card.problem) })], { bad: true });
     if (way(card) === "prompt") useInPrompt(card, negative && card.kind === "embeddings", aside);
     else if (card.kind === "checkpoints") await choose(card, aside);
     else if (card.kind === "vae") await chooseVae(card);
@@ -143,7 +143,7 @@
     const found = [];
     const add = (className, key, title) =>
       found.push(make("span", { className: `em-mark ${className}`, textContent: t(key), title }));
-    if (card.problem) add("em-bad", "library.badge.problem", card.problem);
+    if (card.problem) add("em-bad", "library.badge.problem", emulsion.said(card.problem));
     else if (card.why_not) add("em-warn", "library.badge.unfit", card.why_not);
     if (card.misplaced) add("em-warn", "library.badge.misplaced", t("library.misplaced", { place: card.place }));
     if (!card.read) add("", "library.badge.unread", t("library.unread"));
@@ -159,7 +159,7 @@
       {
         type: "button",
         className: "em-model-main",
-        title: [card.title !== card.name && card.title, card.why_not, hint].filter(Boolean).join("\n"),
+        title: [card.title !== card.name && card.title, emulsion.said(card.why_not), hint].filter(Boolean).join("\n"),
         onclick: (event) => acts.use(card, event),
       },
       picture(card),

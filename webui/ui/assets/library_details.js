@@ -84,7 +84,7 @@
   const warnings = (card) =>
     [card.why_not, card.misplaced && t("library.misplaced", { place: card.place }), !card.read && t("library.unread")]
       .filter(Boolean)
-      .map((words) => make("p", { className: "em-hint", textContent: words }));
+      .map((words) => make("p", { className: "em-hint", said: words }));
 
   function chips(card) {
     const rank = card.rank && t("library.rank", { rank: card.rank });
@@ -118,7 +118,7 @@
     }
     if (card.recipe)
       row.append(
-        button("library.recipe.use", () => emulsion.speed.apply(card.recipe), { title: card.recipe.note }),
+        button("library.recipe.use", () => emulsion.speed.apply(card.recipe), { title: emulsion.said(card.recipe.note) }),
         make("span", { className: "em-soft", textContent: emulsion.speed.told(card.recipe) }),
       );
     const wish = () => keep({ favourite: !card.favourite });

@@ -305,12 +305,12 @@
       waiting: () => t("models.state.waiting"),
       running: () => t(STAGES[view.stage] ?? "status.working"),
       cancelled: () => t("status.cancelled"),
-      failed: () => view.error,
+      failed: () => emulsion.said(view.error),
       done: () => t("merge.done", { name: view.outcome.name }),
     }[state]();
     const lines = [
       make("strong", { textContent: words }),
-      ...view.notes.map((note) => make("small", { textContent: note })),
+      ...view.notes.map((note) => make("small", { said: note })),
     ];
     const item = make(
       "div",

@@ -75,19 +75,12 @@
     return items;
   }
 
-  // The reader's words for a reason, where there are any: the server tells reasons in English.
-  function reasonOf(reason) {
-    const slug = reason.toLowerCase().replace(/[^a-z0-9]+/g, "_").slice(0, 60).replace(/^_|_$/g, "");
-    const text = t(`info.reason.${slug}`);
-    return text === `info.reason.${slug}` ? reason : text;
-  }
-
   function drawLeftOut(entries) {
     one("#em-info-left-out").hidden = !entries.length;
     const rows = entries.map(({ name, value, reason }) => {
       const row = document.createElement("tr");
       row.append(node("th", { textContent: name, scope: "row" }));
-      row.append(node("td", { textContent: value }), node("td", { textContent: reasonOf(reason) }));
+      row.append(node("td", { textContent: value }), emulsion.say(node("td"), reason));
       return row;
     });
     one("#em-info-left-out tbody").replaceChildren(...rows);

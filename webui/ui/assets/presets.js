@@ -28,9 +28,9 @@
     async function attempt(act) {
       try {
         draw(await act());
-        said.textContent = "";
+        emulsion.say(said, "");
       } catch (error) {
-        said.textContent = error.parts ? [error.parts.found, error.parts.wanted].filter(Boolean).join(" ") : t("error.connection");
+        emulsion.say(said, error.parts ? [error.parts.found, error.parts.wanted].filter(Boolean).join(" ") : t("error.connection"));
       }
     }
 
@@ -38,7 +38,7 @@
       kept = answer;
       const empty = make("p", { className: "em-presets-empty", i18n: "preset.none" });
       list.replaceChildren(...(kept.presets.length ? kept.presets.map(entry) : [empty]));
-      if (kept.problem) list.prepend(make("p", { className: "em-hint", textContent: kept.problem }));
+      if (kept.problem) list.prepend(make("p", { className: "em-hint", said: kept.problem }));
       place(box);
     }
 

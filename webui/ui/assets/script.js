@@ -259,7 +259,7 @@
     const off = make("optgroup", { label: t("script.unavailable") });
     for (const axis of known.axes.filter((one) => one.problem)) {
       const text = words(`script.axis.${axis.slug}`, axis.name);
-      off.append(make("option", { value: axis.name, textContent: text, title: axis.problem, disabled: true }));
+      off.append(make("option", { value: axis.name, textContent: text, title: emulsion.said(axis.problem), disabled: true }));
     }
     type.append(off);
     type.value = valueOf(`${letter}_type`);
@@ -351,7 +351,7 @@
   function wrong({ found, wanted }) {
     const waits = (letter) => valueOf(`${letter}_type`) !== "Nothing" && valueOf(`${letter}_values`) === "";
     const untouched = !Object.keys(given()).length;
-    show([found, wanted].filter(Boolean).join(" "), untouched || LETTERS.some(waits) ? "em-waits" : "em-bad");
+    show(emulsion.said([found, wanted].filter(Boolean).join(" ")), untouched || LETTERS.some(waits) ? "em-waits" : "em-bad");
   }
 
   function sentence({ pictures, steps, seconds, loads }) {

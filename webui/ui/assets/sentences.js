@@ -43,10 +43,12 @@
 
   // ---- cutting ----
 
-  // A name of a field fills places, too: "Hires steps".
+  // Names of fields and settings fill places, too: "Hires steps", "limit_steps".
   function field(text) {
-    const key = /^[A-Z][a-z]+( [a-z]+){0,3}$/.test(text) ? `field.${text.toLowerCase().replaceAll(" ", "_")}.label` : "";
-    return key && t(key) !== key ? { text: t(key), cost: 0 } : null;
+    if (!/^[A-Z][a-z]+( [a-z]+){0,3}$|^[a-z]+(_[a-z]+)+$/.test(text)) return null;
+    const keys = [`field.${text.toLowerCase().replaceAll(" ", "_")}.label`, `setting.${text}.label`];
+    const key = keys.find((one) => t(one) !== one);
+    return key ? { text: t(key), cost: 0 } : null;
   }
 
   function put(translation, values) {
@@ -57,11 +59,14 @@
     return text.replace(/。(?=[。）])/g, "");
   }
 
-  // What fills a place: a part of a sentence, whole sentences, or a name, which seldom has several sentences itself.
+  // What fills a place: a part of a sentence, whole sentences, or a name. A name seldom has sentences itself, but within
+  // quotes, of which it has both or none.
   function filling(text, templates, name) {
-    const foreign = text.length * (/[.?!] [A-Z]/.test(text) ? UNKNOWN : 1);
-    const found = name ? null : cut(text, templates, foreign / text.length);
-    return found && found.text !== text ? { ...found, sure: true } : { text, cost: foreign, sure: VALUE.test(text) };
+    const plain = text.replace(/'[^']*'|"[^"]*"/g, "");
+    const odd = /(^|\W)['"]|['"](\W|$)/.test(plain) || /[.?!] [A-Z]/.test(plain);
+    const found = name ? null : cut(text, templates, odd ? UNKNOWN : 1);
+    if (found && found.text !== text) return { ...found, sure: true };
+    return { text, cost: text.length * (odd ? UNKNOWN : 1), sure: VALUE.test(text) };
   }
 
   // The cheapest way to read a text as one sentence, or as a part of one where it fills a place as a whole.

@@ -42,7 +42,7 @@
     one("#em-options-search").placeholder = t("options.search");
     const sections = [...new Set(said.settings.map((setting) => setting.section))];
     rows = [];
-    const problem = said.problem && make("p", { className: "em-hint", textContent: said.problem });
+    const problem = said.problem && make("p", { className: "em-hint", said: said.problem });
     const nothing = make("p", { className: "em-options-empty", id: "em-options-nothing", i18n: "options.nothing", hidden: true });
     list.replaceChildren(...[problem, ...sections.map(section), nothing].filter(Boolean));
     one("#em-options-nav").replaceChildren(
@@ -116,7 +116,7 @@
     made.input.setAttribute("aria-describedby", `${id}-info ${id}-error`);
 
     function refuse(words) {
-      wrong.textContent = words;
+      emulsion.say(wrong, words);
       wrong.hidden = false;
       made.input.setAttribute("aria-invalid", "true");
       state.textContent = "";

@@ -40,7 +40,7 @@
     }
 
     const say = (words, bad = false) => {
-      parts.said.textContent = words;
+      emulsion.say(parts.said, words);
       parts.said.classList.toggle("em-bad", bad);
     };
 
