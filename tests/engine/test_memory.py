@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from webui.engine import session as session_module
-from webui.engine.memory import available_memory, estimate, graphics_memory, is_out_of_memory, resident_memory
+from webui.engine.memory import GIBIBYTE, available_memory, estimate, graphics_memory, is_out_of_memory, resident_memory
 from webui.errors import EmulsionError, OutOfMemory
 
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried ..."
@@ -189,3 +189,9 @@ def test_the_memory_of_a_graphics_card_is_told_in_a1111s_words(monkeypatch):
     assert told["active"] == {"current": 5, "peak": 9} and told["events"] == {"retries": 2, "oom": 1}
     assert set(told) == {"system", "active", "allocated", "reserved", "inactive", "events"}
     assert graphics_memory(torch.device("cpu")) == {}
+
+
+def test_a_large_picture_in_tiles_is_not_said_to_need_what_it_does_not():
+    tiled = estimate(0, 64 * 64, 4096 * 4096, 2)
+    assert tiled.decoding < 2.5 * GIBIBYTE  # docs/performance.md: 1.9 GB were measured
+    assert estimate(0, 512 * 512, 4096 * 4096, 2).peak > 25 * GIBIBYTE  # without tiles the network sees it all

@@ -15,6 +15,8 @@ GIBIBYTE = 1 << 30
 # Bytes per unit, fitted to measured peaks of an SD 1.5 checkpoint in bfloat16 and rounded up.
 NETWORK_BYTES_PER_TOKEN = 60_000  # a latent position of one row of the batch
 DECODER_BYTES_PER_PIXEL = 1_700  # float32, the whole picture at once
+WHOLE_PIXELS = 1024 * 1024  # larger pictures are decoded in parts, see session.LARGE_TILE
+PICTURE_BYTES_PER_PIXEL = 30  # of what is kept whole then
 IMPORTS = 400 << 20
 
 
@@ -35,7 +37,8 @@ class MemoryEstimate:
 def estimate(weight_bytes: int, tokens: int, pixels: int, rows: int) -> MemoryEstimate:
     """Args: `weight_bytes` of the checkpoint as kept; `tokens` latent positions and `pixels` of one picture;
     `rows` of the network's batch (pictures computed together, twice with a negative prompt)."""
-    return MemoryEstimate(weight_bytes, tokens * rows * NETWORK_BYTES_PER_TOKEN, pixels * DECODER_BYTES_PER_PIXEL)
+    decoding = min(pixels, WHOLE_PIXELS) * DECODER_BYTES_PER_PIXEL + pixels * PICTURE_BYTES_PER_PIXEL
+    return MemoryEstimate(weight_bytes, tokens * rows * NETWORK_BYTES_PER_TOKEN, decoding)
 
 
 def available_memory() -> int | None:
