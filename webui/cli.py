@@ -76,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Without a command the web page is served. `python launch.py COMMAND --help` lists a command's options. "
         "`python launch.py test` runs the tests.",
     )
-    parser.add_argument("--version", action="version", version=f"Emulsion {version()}")
+    parser.add_argument("--version", action="version", version=f"Emulsion {program_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, add, run, about in (
         ("serve", add_serve_options, run_serve, "serve the web page and the HTTP routes (the default)"),
@@ -99,11 +99,6 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
     commands.add_parser("bench", help="measure speed and memory")  # see parse()
     return parser
-
-
-def version() -> str:
-    """The version, from pyproject.toml."""
-    return program_version()
 
 
 # Options ---------------------------------------------------------------------------------------------------------
