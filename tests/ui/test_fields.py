@@ -153,6 +153,12 @@ def test_a_tab_uses_its_own_fields_only() -> None:
     assert (inpaint.mask, inpaint.inpaint.mask_blur) == ("blob:2", (9, 9)) and inpaint.inpaint.soft == SoftInpaint()
 
 
+def test_an_empty_image_cfg_is_the_usual_one_where_there_is_a_picture() -> None:
+    assert passes(mode="txt2img")[0].guidance.image_scale is None
+    for mode in ("img2img", "inpaint"):
+        assert passes(mode=mode, source_image="blob:1", source_mask="blob:2")[0].guidance.image_scale == 1.5
+
+
 def test_a_finished_picture_is_enlarged_by_a_first_pass_that_only_reads_it() -> None:
     first, second = passes(mode="hires", source_image="blob:1", width=640, height=512, hires=False)
     assert (first.source, first.image, first.denoising_strength) == ("image", "blob:1", 0)

@@ -132,6 +132,7 @@ WITHOUT_FIELD = {
 }
 
 PICTURE_MODES = ("img2img", "inpaint")  # tabs that start from a picture
+USUAL_IMAGE_SCALE = 1.5  # of instruction-following checkpoints
 AS_BEFORE = "Same"  # in menus of the second pass: as in the first
 STRENGTHS = {"img2img": 0.75, "hires": 0.7}  # what A1111 starts with
 MAY_BE_EMPTY = {
@@ -199,6 +200,8 @@ def _passes(given: _Parts) -> list[dict[str, Any]]:
         if not given.source["image"]:
             raise InvalidRequest("There is no picture to start from.", "", "Drop one on the canvas, or choose a file.")
         first |= {"source": "image", **given.source}
+        if first["guidance"]["image_scale"] is None:  # what other checkpoints leave out
+            first["guidance"] = {**first["guidance"], "image_scale": USUAL_IMAGE_SCALE}
     if mode == "hires":
         first |= {"mask": None, "denoising_strength": 0.0, "resize_mode": "stretch"}
     elif mode == "inpaint":
