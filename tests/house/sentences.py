@@ -152,11 +152,10 @@ class Reader:
         before = set(self.wanted)
         quoted = part.conversion != -1 or part.format_spec is not None
         ways = None if quoted or isinstance(value, ast.Subscript) else self.read(value, scope)
-        said = ways is not None and any(
-            isinstance(piece, str) and " " in piece.strip() for way in ways for piece in way
-        )
-        fixed = ways is not None and not any(None in way for way in ways) and not isinstance(value, ast.Call)
-        if not ways or self.wanted != before or len(ways) > MANY or not (said or fixed) or looped(value, scope):
+        pieces = [piece for way in ways or () for piece in way]
+        words = any(piece and " " in piece.strip() for piece in pieces)
+        fixed = None not in pieces and not isinstance(value, ast.Call)
+        if not ways or self.wanted != before or len(ways) > MANY or not (words or fixed) or looped(value, scope):
             self.wanted = before
             self._part(value, scope, quoted)
             return [(None,)]
@@ -174,13 +173,9 @@ class Reader:
             between = self.read(value.func.value, scope) or [()]
             if any(map(str.isalpha, "".join(piece for piece in between[0] if piece))):
                 self.parts[(None, *between[0], None)] = f"{scope.file}:{value.lineno}"
-        branches = (
-            value.values
-            if isinstance(value, ast.BoolOp)
-            else [value.body, value.orelse]
-            if isinstance(value, ast.IfExp)
-            else []
-        )
+        branches: list[ast.expr] = value.values if isinstance(value, ast.BoolOp) else []
+        if isinstance(value, ast.IfExp):
+            branches = [value.body, value.orelse]
         for branch in branches:
             if isinstance(branch, (ast.Constant, ast.JoinedStr)):
                 self.parts |= dict.fromkeys(self.read(branch, scope) or (), f"{scope.file}:{branch.lineno}")
