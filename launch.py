@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-COMMANDS = ("serve", "generate", "extras", "models", "pictures", "bench", "doctor", "test")
+COMMANDS = ("serve", "generate", "extras", "models", "pictures", "users", "bench", "doctor", "test")
 OLDEST, NEWEST = (3, 11), (3, 14)
 
 # Larger heap thresholds keep glibc from handing pages back and fetching them again at each step on a CPU.

@@ -18,6 +18,7 @@ import pytest
 
 import launch
 from tests.launch.test_environment import fake_environment
+from webui.cli import build_parser
 from webui.environment import ROOT, python_of
 
 NO_NETWORK = """
@@ -135,6 +136,11 @@ def test_help_and_a_wrong_command_need_no_environment(program: Path) -> None:
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.strip().startswith("There is no command 'genrate'. Known: serve, generate")
     assert not (program / ".venv").exists()
+
+
+def test_the_launcher_and_the_program_know_the_same_commands() -> None:
+    (commands,) = (action.choices for action in build_parser()._actions if action.metavar == "COMMAND")
+    assert set(launch.COMMANDS) == {*commands, "test"}
 
 
 def test_offline_without_an_environment_is_one_sentence(program: Path) -> None:
