@@ -238,3 +238,14 @@ def test_the_enlarged_picture_closes_with_escape_and_interrupts_nothing(open_pag
     assert not re.search("Interrupt", page.inner_text("#em-status-text"))
     page.keyboard.press("Escape")
     page.wait_for_function("document.querySelector('#em-status-text').textContent.includes('Interrupted')")
+
+
+def test_closed_folds_say_what_in_them_is_on(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    mark = "id => document.querySelector(`#${id} .label-wrap > span`).dataset.on ?? ''"
+    assert page.evaluate(mark, "em-hires-fold") == ""
+    page.evaluate("emulsion.fields.replace({values: {hires: true, hires_upscaler: 'Latent', variation_strength: 0.2}})")
+    page.wait_for_function(f"({mark})('em-hires-fold') === 'Latent' && ({mark})('em-variation') === '0.2'")
+    page.click("#em-hires-fold .label-wrap")
+    page.click("#em-hires input")
+    page.wait_for_function(f"({mark})('em-hires-fold') === ''")

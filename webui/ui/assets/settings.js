@@ -31,6 +31,7 @@
   function filled(report) {
     const { notes, error, quiet, script } = JSON.parse(report || "{}");
     if (error) return toast([error.found, error.wanted, error.remedy], { bad: true });
+    document.dispatchEvent(new Event("emulsion:filled"));
     if (quiet) return last?.after?.();
     if (!STUDIO.includes(emulsion.tabs.current())) emulsion.tabs.open("txt2img");
     if (script) emulsion.script.restore(script.script, script.arguments);
