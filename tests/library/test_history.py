@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from webui.errors import NotFound
+from webui.errors import NotFound, UnsafeFile
+from webui.imaging.files import load_picture
 from webui.imaging.metadata import save_picture
 from webui.library.history import Filter, History
+from webui.library.thumbnails import thumbnail
 
 FIELDS = "Steps: 20, Sampler: {sampler}, CFG scale: 7, Seed: {seed}, Size: 64x64, Model: {model}"
 
@@ -170,3 +173,15 @@ def test_pages_begin_at_any_place(history: History) -> None:
     whole = [picture["name"] for picture in history.page().pictures]
     for offset in range(5):
         assert [picture["name"] for picture in history.page(limit=2, offset=offset).pictures] == whole[offset:][:2]
+
+
+def test_a_picture_larger_than_what_is_taken_in_is_known_and_has_a_thumbnail(tmp_path: Path) -> None:
+    image = Image.new("1", (8200, 8200), 1)  # 67 megapixels: Extras makes up to 268
+    path = save_picture(image, tmp_path / "outputs" / "large.png", infotext("a red apple"))
+    with pytest.raises(UnsafeFile):
+        load_picture(path)
+    history = History(tmp_path / "history.sqlite", [tmp_path / "outputs"])
+    assert history.rebuild() == 1
+    (picture,) = history.page().pictures
+    assert (picture["width"], picture["height"], picture["problem"]) == (8200, 8200, "")
+    assert Image.open(io.BytesIO(thumbnail(history, picture["id"]))).size == (384, 384)

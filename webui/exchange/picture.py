@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from webui.errors import DamagedFile, EmulsionError
+from webui.errors import DamagedFile, EmulsionError, UnsafeFile
 from webui.exchange.comfyui import is_workflow, read_workflow
 from webui.exchange.documents import JSON_LIMIT, parse_object
 from webui.exchange.invokeai import read_invokeai
@@ -138,9 +138,12 @@ def _graphs(items: Items) -> dict[str, str]:
 
 
 def _hidden(data: bytes) -> tuple[str | None, Untranslated | None]:
-    """The text in the pixels. Pixels that cannot be read are a note, as the header could."""
+    """The text in the pixels. Pixels that cannot be read are a note, as the header could; programs that hide texts make
+    no pictures that are too large."""
     try:
         return read_hidden_text(load_picture(data)), None
+    except UnsafeFile:
+        return None, None
     except DamagedFile as error:
         return None, Untranslated("pixels", "", str(error))
 

@@ -20,6 +20,8 @@ from webui.imaging.kinds import FORMATS, TIFF_COMPRESSIONS, foreign_kind
 from webui.imaging.png_text import read_png_exif
 
 MAX_PIXELS = 64_000_000
+LARGEST = 16384 * 16384  # pixels of a picture whose header is read, and of the largest that Extras makes
+Image.MAX_IMAGE_PIXELS = LARGEST  # Pillow's own limit, which would stop at 179 megapixels; ours stands in open_picture
 MAX_BYTES = 512 << 20
 
 # What Pillow's decoders raise on damaged bytes; the AVIF one raises RuntimeError for nearly everything.
@@ -129,7 +131,8 @@ def load_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Im
     image = open_picture(source, max_pixels)
     try:
         image.load()
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # else it is copied, turned or not
+        return image
     except DAMAGE as error:
         name = source.name if isinstance(source, Path) else "The picture"
         raise DamagedFile(f"{name} is damaged: {error}.", "A complete picture was wanted.") from None
@@ -145,7 +148,7 @@ def is_animated(source: Path | bytes) -> bool:
 
 
 def _too_large(name: str, max_pixels: int) -> UnsafeFile:
-    return UnsafeFile(f"{name} has too many pixels.", f"At most {max_pixels / 1e6:g} megapixels are read.")
+    return UnsafeFile(f"{name} has too many pixels.", f"At most {max_pixels / 1e6:.3g} megapixels are read.")
 
 
 def place_file(data: bytes, path: Path) -> Path:

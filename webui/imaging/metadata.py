@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from webui.errors import FileError, InvalidRequest
-from webui.imaging.files import DAMAGE, open_picture, place_file, read_bytes, read_exif, upright_size
+from webui.imaging.files import DAMAGE, LARGEST, open_picture, place_file, read_bytes, read_exif, upright_size
 from webui.imaging.png_text import SIGNATURE, is_ambiguous, read_png_texts
 
 PARAMETERS = "parameters"  # the PNG keyword, and the name under which every format's infotext is reported
@@ -115,10 +115,11 @@ def encode_picture(
 def read_metadata(source: Path | bytes) -> PictureMetadata:
     """Format, size and all texts of a picture, without decoding its pixels.
 
-    Texts are bounded; those beyond 16 million characters are left out. Raises as `files.open_picture` does.
+    Texts are bounded; those beyond 16 million characters are left out. Raises as `files.open_picture` does, but takes
+    pictures as large as Extras makes.
     """
     data = read_bytes(source)
-    image = open_picture(data)
+    image = open_picture(data, LARGEST)
     items = read_png_texts(data) if data.startswith(SIGNATURE) else {}
     width, height = image.size
     try:

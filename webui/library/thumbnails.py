@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 from pathlib import Path
 
 from PIL import Image
 
 from webui.errors import FileError
-from webui.imaging.files import DAMAGE, load_picture
+from webui.imaging.files import DAMAGE, LARGEST, MAX_PIXELS, load_picture, picture_size
 from webui.imaging.profiles import in_srgb
 from webui.imaging.resize import eight_bits
 from webui.library.history import History
@@ -18,6 +19,7 @@ from webui.settings import write_atomically
 SIDE = 384  # pixels of the longest side: twice what a tile shows, for dense screens
 QUALITY = 80
 MEDIA_TYPE = "image/webp"
+_LARGE = threading.Lock()  # pictures beyond the usual limit take up to 0.8 GB while they are read: one at a time
 
 
 def thumbnail(history: History, picture_id: str) -> bytes:
@@ -42,9 +44,16 @@ def _place(history: History, picture_id: str, modified: int) -> Path | None:
 
 
 def _small(path: Path) -> bytes:
+    width, height = picture_size(path, LARGEST)
+    with _LARGE if width * height > MAX_PIXELS else contextlib.nullcontext():
+        return _reduced(path)
+
+
+def _reduced(path: Path) -> bytes:
     try:
-        image = eight_bits(in_srgb(load_picture(path)))
+        image = eight_bits(load_picture(path, LARGEST))
         image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        image = in_srgb(image)
         stream = io.BytesIO()
         image.convert("RGBA" if image.has_transparency_data else "RGB").save(stream, "WEBP", quality=QUALITY)
     except DAMAGE as error:
