@@ -152,3 +152,9 @@ def test_a_picture_is_fetched_from_a_web_address(client, house, file_server):
         house.store.change({"fetch_urls": False, "refuse_local_urls": True})
     assert answer.status_code == 200 and last_pass(house).image
     assert missing.status_code == 502 and "404" in missing.json()["detail"]
+
+
+def test_notes_stand_in_the_info_where_clients_of_a1111_pass_them_over(client):
+    (note,) = info_of(img2img(client))["notes"]
+    assert note == f"a picture of {len(picture())} characters"
+    assert info_of(client.post("/sdapi/v1/txt2img", json=SMALL))["notes"] == []
