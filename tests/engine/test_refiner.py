@@ -6,6 +6,7 @@ import weakref
 
 import pytest
 
+from tests.engine.conftest import write_checkpoint
 from webui.engine.output import read_request
 from webui.engine.plan import make_plan
 from webui.engine.session import Session
@@ -149,3 +150,24 @@ def test_the_same_job_twice_reads_no_checkpoint_again(make, wanted, session, mon
     make(request)
     monkeypatch.setattr("webui.engine.session.open_weights", lambda path: pytest.fail("read again"))
     make(request)
+
+
+@pytest.fixture
+def seeing(home, session, request):
+    """The name of one more checkpoint, whose network is shown more than the latents."""
+    path = write_checkpoint(home.models / "checkpoints" / f"seeing{request.param}.safetensors", 2, request.param)
+    session.catalogue.refresh()
+    yield path.stem
+    session.unload()
+    path.unlink()
+    session.catalogue.refresh()
+
+
+@pytest.mark.parametrize("seeing", [8, 9], indirect=True)
+def test_a_checkpoint_that_sees_more_and_one_that_does_not_refine_each_other(make, wanted, session, seeing):
+    for own, other in ((seeing, "narrow"), ("narrow", seeing)):
+        request = replace(wanted(steps=4, refiner=Refiner(other, 0.5, by_steps=True)), checkpoint=own)
+        assert calls_of(make, session, request)[1] == [own, own, other, other]
+    plain = make(replace(wanted(steps=4), checkpoint=seeing))[0]
+    same = make(replace(wanted(steps=4, refiner=Refiner(seeing, 0.5)), checkpoint=seeing))[0]
+    assert same.image.tobytes() == plain.image.tobytes()

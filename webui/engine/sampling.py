@@ -21,7 +21,7 @@ from webui.engine.pictures import SourcePicture, changed_mask, finished
 from webui.engine.plan import PicturePlan
 from webui.engine.preview import PREVIEW_FORMAT, Previewer
 from webui.engine.refine import SwitchingDenoiser
-from webui.engine.start import Beginning, begin, leave, sources_of, untouched
+from webui.engine.start import Beginning, begin, channels_for, leave, sources_of, untouched
 from webui.engine.surroundings import Drawn, Surroundings, decoded_pictures, noise_source
 from webui.engine.tiles import tiled
 from webui.extend import Start, Step
@@ -104,7 +104,9 @@ def _denoiser(
         given.use(refiner.base, pictures[0].pass_adapters[number] if same else ())
         surrounded.enter_context(given.seamless())
         own_law = refiner.base.facts.law(step.settings.width, step.settings.height)
-        return _guided(given, pictures, number, beginning.channels, own_law, refiner=True, calls=calls)
+        alike = refiner.base.facts.variant == step.base.facts.variant
+        channels = beginning.channels if alike else channels_for(given, step, beginning)
+        return _guided(given, pictures, number, channels, own_law, refiner=True, calls=calls)
 
     return SwitchingDenoiser(_guided(given, pictures, number, beginning.channels, law), refiner.sigma, second)
 

@@ -98,6 +98,13 @@ def begin(
     return Beginning(clean, channels=_channels_without_picture(given, step, clean))
 
 
+def channels_for(given: Surroundings, step: PassPlan, beginning: Beginning) -> Tensor | None:
+    """What the loaded checkpoint sees beside the latents, when another one has begun the pass."""
+    if beginning.sources:
+        return _picture_channels(given, step, beginning.sources)
+    return _channels_without_picture(given, step, beginning.clean)
+
+
 def _channels_without_picture(given: Surroundings, step: PassPlan, clean: Tensor) -> Tensor | None:
     model = given.session.model
     if model.facts.variant == "edit" and step.settings.source == "previous":
