@@ -1,6 +1,7 @@
 """Pictures as telephones, scanners and editors make them, of one drawing."""
 
 import io
+import itertools
 import struct
 from fractions import Fraction
 
@@ -55,6 +56,19 @@ def grey_profile(gamma):
     return _profile(b"GRAY", {b"kTRC": _curve(gamma)})
 
 
+def ink_profile():
+    """A profile of CMYK with a table of two steps an ink: paper at (0, 0, 0, 0), darker and coloured with ink
+    (ICC.1:2001, section 6.5.9; L* in 255 / 100, a* and b* from 128)."""
+    table = b""
+    for cyan, magenta, yellow, black in itertools.product((0, 1), repeat=4):
+        light = (0 if black else 100) - (15 * cyan + 20 * magenta + 5 * yellow) * (not black)
+        a, b = (60 * (magenta - cyan), 70 * yellow - 30 * cyan) if not black else (0, 0)
+        table += bytes((round(light * 2.55), 128 + a, 128 + b))
+    straight = bytes(range(256))
+    matrix = b"".join(struct.pack(">i", 65536 * value) for value in (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    return _profile(b"CMYK", {b"A2B0": b"mft1" + bytes(4) + b"\4\3\2\0" + matrix + straight * 4 + table + straight * 3})
+
+
 def _profile(space, tags):
     name = b"desc\0\0\0\0" + struct.pack(">I", 2) + b"x\0" + bytes(78)
     tags = {b"desc": name, b"cprt": b"text\0\0\0\0x\0\0\0", b"wtpt": _place((0.9642, 1, 0.8249))} | tags
@@ -64,7 +78,8 @@ def _profile(space, tags):
         table += key + struct.pack(">II", start + len(body), len(value))
         body += value + bytes(-len(value) % 4)
     size = struct.pack(">I", start + len(body))
-    head = size + bytes(4) + b"\2\x10\0\0mntr" + space + b"XYZ " + bytes(12) + b"acsp" + bytes(28)
+    kind, space = (b"prtr", b"CMYKLab ") if space == b"CMYK" else (b"mntr", space + b"XYZ ")
+    head = size + bytes(4) + b"\2\x10\0\0" + kind + space + bytes(12) + b"acsp" + bytes(28)
     white = _place((0.9642, 1, 0.8249))[8:]
     return (head + white).ljust(128, b"\0") + table + body
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from tests.imaging.pictures import DISPLAY_P3, difference, drawing, encoded, rgb_profile
+from tests.imaging.pictures import DISPLAY_P3, difference, drawing, encoded, ink_profile, rgb_profile
 from webui.imaging.files import load_picture
 from webui.imaging.profiles import in_srgb
 
@@ -58,3 +58,14 @@ def test_greys_stay_greys():
     picture = drawing().convert("L")
     picture.info["icc_profile"] = P3
     assert in_srgb(picture) is picture  # a profile of three colours says nothing about greys
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_inks_become_the_colours_that_they_print(format):
+    inks = Image.new("CMYK", (48, 16))
+    for place, ink in ((0, (0, 0, 0, 0)), (16, (255, 0, 0, 0)), (32, (0, 0, 0, 255))):
+        inks.paste(ink, (place, 0, place + 16, 16))
+    changed = in_srgb(load_picture(encoded(inks, format, icc_profile=ink_profile())))
+    paper, cyan, black = (changed.getpixel((place, 8)) for place in (8, 24, 40))
+    assert changed.mode == "RGB" and min(paper) > 245 and max(black) < 20
+    assert cyan[0] < 100 < cyan[1] < cyan[2]  # Lab 85, -60, -30
