@@ -108,6 +108,16 @@ def parts_returned(function: str, place: int) -> Iterator[tuple[ast.expr, Scope]
                 yield line.value.elts[place], scope
 
 
+def tables(name: str, where: ast.AST) -> Iterator[ast.expr]:
+    """What a name is the last value of: `for key, name in TABLE.items()`."""
+    for node in own_nodes(where):
+        if not isinstance(node, ast.For) or not isinstance(node.target, ast.Tuple):
+            continue
+        last = ast.unparse(node.target.elts[-1]) == name
+        if last and isinstance(node.iter, ast.Call) and isinstance(node.iter.func, ast.Attribute):
+            yield node.iter.func.value
+
+
 def looped(value: ast.expr, scope: Scope) -> bool:
     """Whether a name is that of a loop: what it stands for are names and numbers, not words of a sentence."""
     loops = (node for node in own_nodes(scope.function or scope.tree) if isinstance(node, ast.For))

@@ -23,6 +23,7 @@ from tests.house.functions import (
     parameters,
     parts_returned,
     scopes,
+    tables,
     unpacked,
 )
 from tests.house.tree import ROOT, name_of, python_files, tree_of
@@ -51,6 +52,7 @@ HANDED: dict[str, tuple[int | str, ...]] = {
     "Axis": ("problem",),
     "SpeedRecipe": ("note",),
     "Kind": (1, 2, "remedy"),  # of a model file that is not what was wanted
+    "Evidence": (1,),  # of what a VAE is made for
     "Problem": (2, "found"),
     "_on_lost": (0,),  # of a worker
     "_end": (1,),
@@ -173,12 +175,28 @@ class Reader:
             between = self.read(value.func.value, scope) or [()]
             if any(map(str.isalpha, "".join(piece for piece in between[0] if piece))):
                 self.parts[(None, *between[0], None)] = f"{scope.file}:{value.lineno}"
+        before = set(self.wanted)
+        for way in self._words(value, scope):
+            if " " in spelled(way):
+                self.parts[way] = f"{scope.file}:{value.lineno}"
+        self.wanted = before
         branches: list[ast.expr] = value.values if isinstance(value, ast.BoolOp) else []
         if isinstance(value, ast.IfExp):
             branches = [value.body, value.orelse]
         for branch in branches:
             if isinstance(branch, (ast.Constant, ast.JoinedStr)):
                 self.parts |= dict.fromkeys(self.read(branch, scope) or (), f"{scope.file}:{branch.lineno}")
+
+    def _words(self, value: ast.expr, scope: Scope) -> Iterator[Template]:
+        """What a place may be filled with out of a table, or by a function that gives several values."""
+        if isinstance(value, ast.Subscript):
+            yield from self.read(value.value, scope) or ()
+        if isinstance(value, ast.Name) and scope.function is not None:
+            for call, place in unpacked(value.id, scope.function):
+                for part, other in parts_returned(call, place):
+                    yield from self.read(part, other) or ()
+            for table in tables(value.id, scope.function):
+                yield from self.read(table, scope) or ()
 
     def _called(self, node: ast.Call, scope: Scope) -> list[Template] | None:
         name = named(node.func)

@@ -9,7 +9,7 @@
   const UNKNOWN = 4; // what a character costs that is in no sentence; one that fills a place costs 1
   const WIDE = /[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef“”]/; // Chinese signs and full-width punctuation
   const GAP = /(?<=[.?!:)}\u3000-\u303f\uff00-\uffef“])\s+|(?<=[\u3000-\u303f\uff00-\uffef“])(?!\s)/g; // between sentences
-  const VALUE = /^(['"[({].*|-?[\d.,]+|None|True|False)$/s; // as the server writes one
+  const VALUE = /^(['"[({].*|-?[\d.,]+(e[+-]?\d+)?|nan|-?inf|None|True|False)$/s; // as the server writes one
   let language = "en";
   let [fixed, filled] = [new Map(), []]; // of the list: without places, and with them
   let kept = new Map(); // what was cut before
@@ -26,7 +26,7 @@
     if (pieces.length === 1) return fixed.set(template, { translation, inner });
     const literal = pieces.reduce((long, piece) => (piece.length > long.length ? piece : long));
     const pattern = new RegExp(`^${pieces.map(escaped).join("(.*?)")}$`, "s");
-    const loose = !pieces[0] && text.replace(/[^A-Za-z]/g, "").length < 7; // "{1} is {2}." would fit too much
+    const loose = pieces.length < 4 && !pieces[0] && text.replace(/[^A-Za-z]/g, "").length < 5; // "{1} is {2}."
     const names = pieces.slice(1).map((next, index) => /\w$/.test(pieces[index]) || /^\w/.test(next)); // limit_{1}
     return filled.push({ pattern, translation, inner, literal, loose, names, head: pieces[0], tail: pieces.at(-1) });
   }
@@ -77,7 +77,7 @@
     for (const { pattern, translation, inner, loose, names, head, tail } of templates) {
       if (!(whole || inner) || !text.startsWith(head) || !text.endsWith(tail)) continue;
       const values = pattern.exec(text)?.slice(1).map((value, index) => filling(value, templates, names[index]));
-      if (!values || (loose && !values.some(({ sure }) => sure))) continue;
+      if (!values || (loose && !values.some(({ sure }) => sure))) continue; // it would fit what others say, too
       const cost = values.reduce((sum, value) => sum + value.cost, 1);
       if (!best || cost < best.cost) best = { text: put(translation, values.map((value) => value.text)), cost };
     }
