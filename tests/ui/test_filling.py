@@ -152,6 +152,13 @@ def test_styles_that_a_text_names_are_chosen_and_its_prompts_stay(
     assert report["notes"][-1] == "The picture was made with styles that are not here: Oil."
 
 
+def test_the_styles_of_a_plot_are_left_to_its_axis(service: FakeService, store: SettingsStore) -> None:
+    plot = 'Script: X/Y/Z plot, X Type: Styles, X Values: "Soft light, Oil", Y Type: Steps, Y Values: "2, 4"'
+    found, report = said(service, store, infotext=f"{INFOTEXT}, {plot}")
+    assert (found["prompt"], found["styles"]) == ("a cat", [])
+    assert report["script"]["arguments"]["x_values"] == "Soft light, Oil"
+
+
 def test_a_prompt_alone_leaves_the_other_fields(service: FakeService, store: SettingsStore) -> None:
     assert set(said(service, store, infotext="a cat")[0]) <= {"prompt", "styles"}
 

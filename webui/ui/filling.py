@@ -13,6 +13,7 @@ from typing import Any
 
 from webui.engine.adapters import HYPERNETWORK, WEIGHT_KINDS, adapter_uses
 from webui.errors import EmulsionError, InvalidRequest
+from webui.scripts.values import split_list
 from webui.settings import SettingsStore
 from webui.text.directives import cut_directives
 from webui.text.styles import apply_styles, extract_styles
@@ -158,11 +159,19 @@ def with_styles(service: JobService, read: Filled, mode: str, language: str) -> 
     values = {**read.values, "prompt": prompt}
     if "negative_prompt" in values:
         values["negative_prompt"] = negative
+    names = tuple(name for name in names if name not in _first_of_plot(read))
     if mode == "Apply" or (mode == "Apply if any" and names):
         values["styles"] = list(names)
     elif mode != "Apply":  # the field stays as it is
         values.pop("styles", None)
     return _noted(read, values, text(language, "read.styles", names=", ".join(names)) if names else None)
+
+
+def _first_of_plot(read: Filled) -> list[str]:
+    """The styles of a plot's first cell, whose settings those of the grid are: the plot adds them by itself."""
+    arguments = (json.loads(read.report or "{}").get("script") or {}).get("arguments", {})
+    axes = [arguments.get(f"{axis}_values", "") for axis in "xyz" if arguments.get(f"{axis}_type") == "Styles"]
+    return [name for text in axes for value in split_list(text)[:1] for name in split_list(value)]
 
 
 def _noted(read: Filled, values: Mapping[str, Any], note: str | None) -> Filled:
