@@ -27,7 +27,8 @@ CUT = (
     # names of settings and of fields
     ("At most 2,000 are allowed by the setting limit_prompt.", "设置 limit_prompt 最多允许 2,000。"),
     ("Hires steps is 3.5. A whole number was wanted.", "迭代步数为 3.5。应为整数。"),
-    # what extensions say stays as it is
+    # what extensions say stays as it is, and names do
+    ("user", "user"),
     ("My sentence: nothing of this is known. So there!", "My sentence: nothing of this is known. So there!"),
     ("The hand is ugly. There is no picture.", "The hand is ugly. 没有图片。"),
     # texts that are Chinese already, in part or whole

@@ -7,6 +7,7 @@
   const { onAppear, ask, locale, t } = emulsion;
   const LONGEST = 1500; // characters of a text that is cut: longer ones are no sentences
   const UNKNOWN = 4; // what a character costs that is in no sentence; one that fills a place costs 1
+  const REACH = 8; // ends of sentences that one sentence may hold, in names and in what it quotes
   const WIDE = /[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef“”]/; // Chinese signs and full-width punctuation
   const GAP = /(?<=[.?!:)}\u3000-\u303f\uff00-\uffef“])\s+|(?<=[\u3000-\u303f\uff00-\uffef“])(?!\s)/g; // between sentences
   const VALUE = /^(['"[({].*|-?[\d.,]+(e[+-]?\d+)?|nan|-?inf|None|True|False)$/s; // as the server writes one
@@ -61,7 +62,7 @@
 
   // What fills a place: a part of a sentence, whole sentences, or a name. A name seldom has sentences itself, but within
   // quotes, of which it has both or none.
-  function filling(text, templates, name) {
+  function fill(text, templates, name) {
     const plain = text.replace(/'[^']*'|"[^"]*"/g, "");
     const odd = /(^|\W)['"]|['"](\W|$)/.test(plain) || /[.?!] [A-Z]/.test(plain);
     const found = name ? null : cut(text, templates, odd ? UNKNOWN : 1);
@@ -76,7 +77,7 @@
     let best = whole ? field(text) : null;
     for (const { pattern, translation, inner, loose, names, head, tail } of templates) {
       if (!(whole || inner) || !text.startsWith(head) || !text.endsWith(tail)) continue;
-      const values = pattern.exec(text)?.slice(1).map((value, index) => filling(value, templates, names[index]));
+      const values = pattern.exec(text)?.slice(1).map((value, index) => fill(value, templates, names[index]));
       if (!values || (loose && !values.some(({ sure }) => sure))) continue; // it would fit what others say, too
       const cost = values.reduce((sum, value) => sum + value.cost, 1);
       if (!best || cost < best.cost) best = { text: put(translation, values.map((value) => value.text)), cost };
@@ -85,19 +86,19 @@
   }
 
   // The cheapest way to cut a text: from each place where a sentence may begin, a sentence to some later such place, or
-  // a piece that is in none. `unknown`: what a character of that costs.
-  function cut(text, templates, unknown) {
-    const key = `${unknown} ${text}`;
+  // a piece that is in none. `unknown`: what a character of that costs; `filling`: it fills a place of a sentence.
+  function cut(text, templates, unknown, filling = true) {
+    const key = `${unknown} ${filling} ${text}`;
     if (kept.has(key)) return kept.get(key);
     const fitting = templates.filter(({ literal }) => text.includes(literal));
     const gaps = [...text.matchAll(GAP)].map((found) => [found.index, found.index + found[0].length, found[0]]);
     const ends = [...gaps, [text.length, text.length, ""]];
     const from = new Map([[text.length, { text: "", cost: 0 }]]); // the best that begins at a place
     for (const start of [...gaps.map((gap) => gap[1]), 0].sort((one, other) => other - one)) {
-      for (const [end, next, gap] of ends.filter((one) => one[0] > start)) {
+      for (const [end, next, gap] of ends.filter((one) => one[0] > start).slice(0, REACH)) {
         const piece = text.slice(start, end);
         const foreign = from.has(start) ? null : { text: piece, cost: piece.length * unknown };
-        const first = sentence(piece, fitting, piece === text) ?? foreign;
+        const first = sentence(piece, fitting, filling && piece === text) ?? foreign;
         const rest = from.get(next);
         const cost = first ? first.cost + rest.cost : Infinity;
         if (cost < (from.get(start)?.cost ?? Infinity)) from.set(start, { text: joined(first.text, gap, rest.text), cost });
@@ -118,7 +119,7 @@
   function said(text) {
     if (typeof text !== "string" || !filled.length || text.length > LONGEST) return text ?? "";
     if (kept.size > 5000) kept.clear();
-    return cut(text, filled, UNKNOWN).text;
+    return cut(text, filled, UNKNOWN, false).text; // a word alone is a name
   }
 
   const show = (element) => (element.textContent = said(element.dataset.said));
