@@ -156,6 +156,8 @@ def test_an_interrupted_plot_goes_on_where_it_was(house: House, seed: int) -> No
     house.before = stop
     with pytest.raises(Cancelled):
         house.run(request=request, **STEPS)
+    kept = "3 of 4 cells are kept: the same job goes on from there."
+    assert house.told("note")[-1]["text"] == kept
     first = {made.seed for made in house.made}
     house.before = lambda request: None
     house.run(request=request, **STEPS)

@@ -64,7 +64,12 @@ def run(values: Mapping[str, Any], job: TaskJob, make: Make | None = None) -> No
 
     key = _key(values, from_dict(values["request"]), job.session)
     with contextlib.closing(Kept(job.session.settings.paths.data / FOLDER, key)) as kept:
-        _Run(values, job, make or make_pictures, kept).everything()
+        whole = _Run(values, job, make or make_pictures, kept)
+        try:
+            whole.everything()
+        except Cancelled:
+            whole.tell_what_is_kept()
+            raise
 
 
 def limited(found: Cost, limit: int) -> None:
@@ -124,6 +129,12 @@ class _Run:
             self.kept.done()
         elif not finished and failed:
             raise InvalidRequest(next(one.problem for one in self.made if one.problem))
+
+    def tell_what_is_kept(self) -> None:
+        """Before the end: what need not be made again."""
+        there = sum(self.kept.pictures(index) is not None for index in self.order)
+        if there:
+            self.note(f"{there} of {len(self.cells)} cells are kept: the same job goes on from there.")
 
     def _cell(self, index: int, batch: int, clock: _Clock) -> str:
         """One cell, or its pictures from last time; returns the infotext of its first picture."""
