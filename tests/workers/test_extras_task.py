@@ -221,4 +221,4 @@ def test_a_result_that_cannot_be_saved_is_kept_and_the_reason_told(job, tmp_path
     task.session.settings = task.session.settings.changed({"folder_extras": "blocked"})
     (result,) = done(job, images=[encoded()], options=DOUBLE)
     assert not result["saved"] and Image.open(result["path"]).size == (48, 32)
-    assert "blocked" in told("note")[0]["text"] and "downloaded" in told("note")[0]["text"]
+    assert "blocked" in told("note")[0]["text"] and "kept elsewhere" in told("note")[0]["text"]

@@ -62,7 +62,7 @@ def finish(
 
 def not_saved(error: FileError) -> str:
     """What is said of a picture that had to stay among those that nobody asked to save."""
-    return f"{error} The picture was not saved there, but it can be downloaded for some hours."
+    return f"{error} The picture was not saved there, but is kept elsewhere for some hours."
 
 
 def infotext_facts(plan: Plan, session: Session, picture: PicturePlan) -> dict[str, Any]:
