@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.browser.chromium import Chromium
+from tests.browser.chromium import Chromium, watch
 from webui.ui.assets import STYLES, asset
 from webui.ui.language import languages
 
@@ -169,9 +169,7 @@ def canvas_in(chromium: Chromium, troubles: list[str], width: int, height: int, 
     """The canvas in a page of a new visitor; errors and requests that lead elsewhere are added to `troubles`."""
     page = chromium.page(ADDRESS, width, height, **options)
     page.route("**/*", lambda route: route.fulfill(body=page_text(), content_type="text/html"))
-    page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
-    page.on("console", lambda m: m.type == "error" and troubles.append(f"console: {m.text}"))
-    page.on("request", lambda r: r.url.startswith((ADDRESS, "data:", "blob:")) or troubles.append(f"call: {r.url}"))
+    watch(page, ADDRESS, troubles)
     page.goto(ADDRESS)
     page.wait_for_function("emulsion.canvasView.paper()")
     page.evaluate("() => emulsion.canvas.ready")

@@ -13,6 +13,22 @@ ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 KEPT = "cookies,local_storage,indexeddb,cache_storage,service_workers,file_systems,storage_buckets"
 
 
+def watch(page: Any, address: str, troubles: list[str]) -> None:
+    """Write down each error of a page and each of its requests to another host."""
+
+    def on_console(message: Any) -> None:
+        if message.type == "error":
+            troubles.append(f"console: {message.text}")
+
+    def on_request(request: Any) -> None:
+        if not request.url.startswith((address, "data:", "blob:")):
+            troubles.append(f"call out: {request.url}")
+
+    page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+    page.on("console", on_console)
+    page.on("request", on_request)
+
+
 class Chromium:
     """A browser that starts when it is first asked for a page.
 

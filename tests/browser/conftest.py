@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser.chromium import PROGRAM, Chromium
+from tests.browser.chromium import PROGRAM, Chromium, watch
 
 ROOT = Path(__file__).resolve().parents[2]
 STEP_SECONDS = 0.06
@@ -88,17 +88,9 @@ def open_page(chromium: Chromium, address: str) -> Iterator[Callable[..., Any]]:
     """Opens the page as a new visitor does; at the end there must be no error and no request to another host."""
     troubles: list[str] = []
 
-    def watch(page: Any) -> None:
-        page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
-        page.on("console", lambda m: m.type == "error" and troubles.append(f"console: {m.text}"))
-        page.on(
-            "request",
-            lambda r: r.url.startswith((address, "data:", "blob:")) or troubles.append(f"call out: {r.url}"),
-        )
-
     def open_(path: str = "/", width: int = 1280, height: int = 900, **options: Any) -> Any:
         page = chromium.page(address, width, height, **options)
-        watch(page)
+        watch(page, address, troubles)
         page.goto(address + path)
         ready(page)
         return page

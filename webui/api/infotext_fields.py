@@ -120,7 +120,7 @@ def _hires(first: Pass, second: Pass) -> dict[str, Any]:
 
 
 def _settings(request: GenerationRequest, there: Mapping[str, str], catalogue: Catalogue) -> dict[str, Any]:
-    """Settings, by our names, that the text has or means values for. Files that are not here are left out, as in A1111."""
+    """Settings, by our names, that the text has or means values for, without files that are not here, as in A1111."""
     first, options = request.passes[0], request.passes[0].options
     rows: tuple[tuple[str, str, Any], ...] = (  # key of the text, setting, value
         ("Clip skip", "clip_skip", request.clip_skip),

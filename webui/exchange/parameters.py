@@ -39,12 +39,13 @@ _DEFAULTS = {"Mask mode": "Inpaint masked", "Hires upscale": "", "FP8 weight": "
 def read_parameters(items: Items) -> Found | None:
     """A picture whose text has fields, or, as the last resort, a prompt alone."""
     texts = [text for name in _PLACES if (text := items.get(name, "")).strip() and not _is_postprocessing(text)]
-    text = next((text for text in texts if read_infotext(text).fields), None)
-    if text is None:
-        text = items.get("parameters", "").strip()
-        text = "" if _is_postprocessing(text) else text
-        return Found("AUTOMATIC1111", text, read_infotext_of_any(text)) if text else None
-    return Found(_program(read_infotext(text).fields, items), text, read_infotext_of_any(text))
+    for text in texts:
+        if fields := read_infotext(text).fields:
+            return Found(_program(fields, items), text, read_infotext_of_any(text))
+    prompt = items.get("parameters", "").strip()
+    if not prompt or _is_postprocessing(prompt):
+        return None
+    return Found("AUTOMATIC1111", prompt, read_infotext_of_any(prompt))
 
 
 def read_postprocessing(items: Items) -> dict[str, str]:
