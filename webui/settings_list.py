@@ -79,9 +79,23 @@ DECLARED: tuple[Row, ...] = (
     _row("folder_txt2img", "folder", "txt2img", "saving", "outdir_txt2img_samples"),
     _row("folder_img2img", "folder", "img2img", "saving", "outdir_img2img_samples"),
     _row("folder_extras", "folder", "extras", "saving", "outdir_extras_samples"),
+    _row("extras_own_names", "bool", False, "saving", "use_original_name_batch"),
     _row("folder_grids", "folder", "grids", "saving", "outdir_grids"),
     _row("save_grids", "bool", False, "saving", "grid_save"),
     _row("return_grid", "bool", False, "saving"),
+    _row("grid_rows", "int", -1, "saving", "n_rows", **_between(-1, 100)),  # -1: nearly square, 0: the batch size
+    # what is kept beside a picture
+    _row("save_before_hires", "bool", False, "copies", "save_images_before_highres_fix"),
+    _row("save_before_colours", "bool", False, "copies", "save_images_before_color_correction"),
+    _row("save_masks", "bool", False, "copies", "save_mask"),
+    _row("save_mask_composites", "bool", False, "copies", "save_mask_composite"),
+    _row("return_masks", "bool", False, "copies", "return_mask"),
+    _row("return_mask_composites", "bool", False, "copies", "return_mask_composite"),
+    _row("save_sources", "bool", False, "copies", "save_init_img"),
+    _row("folder_sources", "folder", "init-images", "copies", "outdir_init_images"),
+    _row("small_copies", "bool", False, "copies", "export_for_4chan"),
+    _row("small_copy_megabytes", "float", 4.0, "copies", "img_downscale_threshold", **_between(0.01, 512)),
+    _row("small_copy_side", "int", 4000, "copies", "target_side_length", **_between(64, 16384)),
     # previews
     _row("live_previews", "bool", True, "previews", "live_previews_enable"),
     _row("preview_every_steps", "int", 1, "previews", "show_progress_every_n_steps", **_between(-1, 32)),

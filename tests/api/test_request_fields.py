@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import json
 import types
 
 import pytest
+from PIL import Image
 
 from tests.api.conftest import make_house
 from tests.api.pictures import info_of, mask, picture
@@ -291,3 +294,20 @@ def test_the_grid_of_a_script_that_only_puts_pictures_together_comes_when_it_is_
     settings["return_grid"] = True
     assert [text.split("\n")[0] for text in texts()] == ["grid", "first", "second"]
     assert len(texts(do_not_save_grid=True)) == 2
+
+
+def test_masks_among_the_results_are_no_pictures_of_their_own_in_info(tmp_path):
+    def told(name, seed, colour, **facts):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / f"{name}.png")
+        return ResultView(str(tmp_path / f"{name}.png"), f"{name}\nSteps: 1", seed, 8, 8, facts=facts)
+
+    one, two = told("one", 7, "red"), told("two", 8, "blue")
+    results = (one, told("one-mask", 7, "white", aside="mask"), two, told("two-mask", 8, "white", aside="mask"))
+    job = types.SimpleNamespace(task="generate", results=results, started=1.0, created=1.0, notes=())
+    settings = {"return_grid": True, "picture_format": "png", "quality": 90, "grid_rows": -1}
+    answer = replies.reply(TextToImageFields(), GenerationRequest(batch_size=2), job, settings)
+    info = json.loads(answer["info"])
+    assert info["all_seeds"] == [7, 8] and len(info["all_prompts"]) == 2
+    assert len(answer["images"]) == len(info["infotexts"]) == 5 and info["index_of_first_image"] == 1
+    grid = Image.open(io.BytesIO(base64.b64decode(answer["images"][0])))
+    assert grid.size == (16, 8) and grid.getpixel((12, 4)) == (0, 0, 255)

@@ -222,3 +222,14 @@ def test_a_result_that_cannot_be_saved_is_kept_and_the_reason_told(job, tmp_path
     (result,) = done(job, images=[encoded()], options=DOUBLE)
     assert not result["saved"] and Image.open(result["path"]).size == (48, 32)
     assert "blocked" in told("note")[0]["text"] and "kept elsewhere" in told("note")[0]["text"]
+
+
+def test_a_result_keeps_the_name_of_its_source_where_that_is_wanted_and_has_a_small_copy(job):
+    task, _ = job
+    wanted = {"folder_per_pattern": False, "use_original_name_batch": True, "export_for_4chan": True}
+    task.session.settings = task.session.settings.changed({**wanted, "target_side_length": 64})
+    (result,) = done(job, images=[encoded()], names=["cat.webp"], options=DOUBLE | {"scale": 4})
+    path = Path(result["path"])
+    assert path.name == "cat.png" and Image.open(path).size == (96, 64)
+    copy = path.with_suffix(".jpg")
+    assert Image.open(copy).size == (64, 43) and "Postprocess upscaler: Nearest" in read_metadata(copy).infotext

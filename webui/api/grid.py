@@ -12,7 +12,7 @@ from webui.imaging.metadata import encode_picture
 from webui.workers.views import ResultView
 
 
-def grid_file(files: Sequence[bytes], first: ResultView, format: str, quality: int) -> bytes:
-    """A picture file with all `files` in rows, nearly square, and the infotext of the first one inside."""
+def grid_file(files: Sequence[bytes], first: ResultView, format: str, quality: int, rows: int = 0) -> bytes:
+    """A picture file with all `files` in rows (0: nearly square), and the infotext of the first one inside."""
     pictures = [Image.open(io.BytesIO(file)) for file in files]
-    return encode_picture(sheet(pictures), first.infotext, format, quality)
+    return encode_picture(sheet(pictures, rows=rows), first.infotext, format, quality)

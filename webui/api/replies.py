@@ -10,6 +10,7 @@ from typing import Any
 from webui.api.fields import GenerationFields, ImageToImageFields
 from webui.api.grid import grid_file
 from webui.api.pictures import encoded, files_of
+from webui.imaging.grid import grid_rows
 from webui.infotext import read_infotext
 from webui.request import GenerationRequest
 from webui.settings import Settings
@@ -33,12 +34,15 @@ def reply(fields: GenerationFields, request: GenerationRequest, job: JobView, se
     sent = [result for result in job.results if wants_grid or not result.facts.get("usual")]
     sheets = [result for result in sent if result.facts.get("sheet")]
     results = [*sheets, *(result for result in sent if result not in sheets)]
-    gridded = job.task == GENERATE and wants_grid and len(results) > 1
+    own = [number for number, result in enumerate(results) if not result.facts.get("aside")]  # no mask
+    gridded = job.task == GENERATE and wants_grid and len(own) > 1
     files: list[bytes] = []
     if fields.send_images:
         files = files_of(results)
         if gridded:
-            files.insert(0, grid_file(files, results[0], settings["picture_format"], settings["quality"]))
+            rows, format = grid_rows(settings["grid_rows"], request.batch_size), settings["picture_format"]
+            pictures = [files[number] for number in own]
+            files.insert(0, grid_file(pictures, results[0], format, settings["quality"], rows))
     return {
         "images": [encoded(file) for file in files],
         "parameters": _parameters(fields),
@@ -58,12 +62,13 @@ def _info(
     step = request.passes[0]
     facts = next((result.facts for result in results if not result.facts.get("sheet")), {})
     infotexts = [result.infotext for result in results]
-    pictures = [result for result in results if not result.facts.get("sheet")]
+    pictures = [result for result in results if not (result.facts.get("sheet") or result.facts.get("aside"))]
     seeds = [result.seed for result in pictures]
     subseeds = [result.facts.get("variation_seed", request.variation_seed) for result in pictures]
     read = read_infotext(infotexts[0]).fields if infotexts else {}
     resize = request.resize_seed_from or (-1, -1)
-    is_repeated = first and len(pictures) == len(results)  # the grid has the text of the first picture
+    # A grid has the text of the first picture; sheets have their own.
+    is_repeated = first and not any(result.facts.get("sheet") for result in results)
     return {
         "prompt": request.prompt,
         "all_prompts": [request.prompt] * len(pictures),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from webui.engine.catalogue import Catalogue, CheckpointFile
 from webui.engine.extensions import Extensions
 from webui.engine.plan import PicturePlan, Plan, picture_request
 from webui.engine.session import Session
+from webui.engine.surroundings import Stage
 from webui.environment import program_version
 from webui.errors import FileError
 from webui.extend import PictureInfo
 from webui.imaging.convert import to_pictures
 from webui.imaging.files import place_file
-from webui.imaging.grid import sheet
+from webui.imaging.grid import grid_rows, sheet
 from webui.imaging.metadata import save_picture
 from webui.imaging.names import NameFacts, output_path, request_facts
+from webui.imaging.small_copy import save_small_copy
 from webui.infotext import infotext_to_request, request_to_infotext
 from webui.request import GenerationRequest, replace
 
@@ -49,15 +52,34 @@ def finish(
     pixels, info = plan.hooks.edit_image(pixels, info)
     image = to_pictures(torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).permute(2, 0, 1))[0]
 
-    def named(file: CheckpointFile) -> str:
-        return f"{file.stem} [{session.catalogue.sha256(file)[:10]}]"
-
-    infotext = request_to_infotext(picture_request(plan, picture, named), info.fields, version())
+    infotext = infotext_of(plan, picture, session, info.fields)
     try:
-        return image, infotext, save(plan, picture, image, infotext, session) if plan.request.save else None
+        path = save(plan, picture, image, infotext, session) if plan.request.save else None
     except FileError as error:
         note(not_saved(error))
         return image, infotext, None
+    try:
+        if path:
+            save_small_copy(image, path, infotext, session.settings)
+    except FileError as error:
+        note(f"A copy was not saved. {error}")
+    return image, infotext, path
+
+
+def infotext_of(
+    plan: Plan, picture: PicturePlan, session: Session, fields: Mapping[str, Any], stage: Stage | None = None
+) -> str:
+    """The infotext of a finished picture, or of what it was at a stage on its way."""
+
+    def named(file: CheckpointFile) -> str:
+        return f"{file.stem} [{session.catalogue.sha256(file)[:10]}]"
+
+    request = picture_request(plan, picture, named)
+    if stage is not None:
+        *before, last = request.passes[: stage.after + 1]
+        last = dataclasses.replace(last, match_colours=last.match_colours and stage.matched)
+        request = replace(request, passes=(*before, last))
+    return request_to_infotext(request, fields, version())
 
 
 def not_saved(error: FileError) -> str:
@@ -78,30 +100,39 @@ def infotext_facts(plan: Plan, session: Session, picture: PicturePlan) -> dict[s
 
 def save(plan: Plan, picture: PicturePlan, image: Image.Image, infotext: str, session: Session) -> Path:
     """Write the picture where the settings want it, whole or not at all. Raises FileError."""
-    settings = session.settings
-    kind = "img2img" if plan.request.passes[0].source == "image" else "txt2img"
-    facts = _name_facts(plan, picture, image, session)
-    format = settings["picture_format"]
-    pattern = settings["name_pattern"]
-    if settings["folder_per_pattern"]:
-        pattern = f"{settings['folder_pattern']}/{pattern}"
-    path = output_path(settings.paths.outputs / settings[f"folder_{kind}"], pattern, facts, f".{format}")
+    settings, path = session.settings, target(plan, picture, image, session)
     written = infotext if settings["write_infotext"] else ""
+    format = settings["picture_format"]
     path = save_picture(image, path, written, format, settings["quality"], settings["webp_lossless"])
     if settings["infotext_files"]:
         place_file(infotext.encode("utf-8", "replace"), path.with_suffix(".txt"))
     return path
 
 
+def target(plan: Plan, picture: PicturePlan, image: Image.Image, session: Session) -> Path:
+    """Where the settings want the picture."""
+    settings = session.settings
+    kind = "img2img" if plan.request.passes[0].source == "image" else "txt2img"
+    facts = _name_facts(plan, picture, image, session)
+    pattern = settings["name_pattern"]
+    if settings["folder_per_pattern"]:
+        pattern = f"{settings['folder_pattern']}/{pattern}"
+    folder = settings.paths.outputs / settings[f"folder_{kind}"]
+    return output_path(folder, pattern, facts, f".{settings['picture_format']}")
+
+
 def save_grid(plan: Plan, pictures: Sequence[Image.Image], infotext: str, session: Session) -> Path:
     """One more file, with all pictures of a job and the first one's infotext. Raises FileError."""
-    settings, image = session.settings, sheet(pictures)
+    settings = session.settings
+    image = sheet(pictures, rows=grid_rows(settings["grid_rows"], plan.request.batch_size))
     facts = _name_facts(plan, plan.pictures[0], image, session)
     format = settings["picture_format"]
     pattern = f"{settings['folder_pattern']}/grid-[seed]" if settings["folder_per_pattern"] else "grid-[seed]"
     path = output_path(settings.paths.outputs / settings["folder_grids"], pattern, facts, f".{format}")
     written = infotext if settings["write_infotext"] else ""
-    return save_picture(image, path, written, format, settings["quality"], settings["webp_lossless"])
+    path = save_picture(image, path, written, format, settings["quality"], settings["webp_lossless"])
+    save_small_copy(image, path, infotext, settings)
+    return path
 
 
 def _name_facts(plan: Plan, picture: PicturePlan, image: Image.Image, session: Session) -> NameFacts:

@@ -13,13 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from webui.engine.control import BatchSkipped, Control, NobodyAsks, OnEvent, Reporter, heed
+from webui.engine.copies import save_and_send_masks, save_source, save_stages
 from webui.engine.memory import is_out_of_memory
 from webui.engine.output import finish
 from webui.engine.pictures import SourcePicture
 from webui.engine.plan import PicturePlan, Plan
 from webui.engine.sampling import sample
 from webui.engine.session import Session
-from webui.engine.surroundings import Drawn, Surroundings, decoded
+from webui.engine.surroundings import Drawn, Stage, Surroundings, decoded
 from webui.errors import OutOfMemory
 
 
@@ -71,6 +72,7 @@ class _Run:
         self.plan, self.session, self.control = plan, session, control
         self.told: set[str] = set()
         self.sources: dict[tuple[int, int], SourcePicture] = {}
+        self.stages: dict[tuple[int, str], Stage] = {}
         self.lean = False  # pictures one by one and decoding in small tiles, after memory ran out
         self.together = session.batched and not any(step.one_at_a_time for step in plan.passes)
         steps = sum(step.steps for step in plan.passes)
@@ -102,8 +104,13 @@ class _Run:
 
     def _batch(self, pictures: Sequence[PicturePlan]) -> list[Result]:
         decoded: list[Tensor] = []  # [3, H, W] each
-        for group in self._groups(pictures):
-            decoded += self._with_retry(group)
+        try:
+            for group in self._groups(pictures):
+                decoded += self._with_retry(group)
+        except BaseException:
+            for picture in pictures:  # what there is of them is not lost with a later pass
+                save_stages(self._given(), picture, None)
+            raise
         with self.report.stage("save"):
             return [self._finished(picture, pixels) for picture, pixels in zip(pictures, decoded, strict=True)]
 
@@ -124,8 +131,12 @@ class _Run:
         self.report.note("Memory ran out; trying again in a leaner way, which is slower.")
         return [pixels for part in self._groups(group) for pixels in self._pictures(part)]
 
+    def _given(self) -> Surroundings:
+        known = (self.told, self.sources, self.stages)
+        return Surroundings(self.plan, self.session, self.report, self.control, self.lean, *known)
+
     def _pictures(self, group: list[PicturePlan]) -> list[Tensor]:
-        given = Surroundings(self.plan, self.session, self.report, self.control, self.lean, self.told, self.sources)
+        given = self._given()
         drawn: Drawn | None = None
         for number in range(len(self.plan.passes)):
             drawn = sample(given, group, number, drawn)
@@ -149,4 +160,8 @@ class _Run:
         facts = {"infotext": infotext, "seed": picture.seed, "index": picture.index}
         facts |= {"variation_seed": picture.variation_seed, "width": image.width, "height": image.height}
         self.report.picture(path=str(path) if path else None, image=image, **facts)
+        given = self._given()
+        save_stages(given, picture, path)
+        save_and_send_masks(given, picture, image, infotext, path)
+        save_source(given, picture)
         return Result(image, infotext, picture.seed, path, picture.index, self.report.timings())

@@ -14,6 +14,7 @@ from webui.diffusion.guidance import GuidedDenoiser, guided
 from webui.diffusion.samplers import SAMPLERS
 from webui.diffusion.samplers.base import Run, StepInfo
 from webui.engine.control import heed
+from webui.engine.copies import BEFORE_COLOURS, BEFORE_HIRES, keep_stage
 from webui.engine.encode import group_prompts
 from webui.engine.keep import KeepingDenoiser, hard_blend, soft_blend
 from webui.engine.passes import PassPlan
@@ -46,6 +47,8 @@ def sample(given: Surroundings, pictures: Sequence[PicturePlan], number: int, be
     heed(given.control)
     sources = sources_of(given, pictures, number)
     if before is not None and step.settings.source == "previous":
+        if given.plan.request.save and given.session.settings["save_before_hires"]:
+            keep_stage(given, pictures, number - 1, BEFORE_HIRES, decoded_pictures(given, before))
         before = leave(given, number, before)
     if step.steps == 0:
         return untouched(given, number, sources, before or Drawn())
@@ -64,7 +67,7 @@ def sample(given: Surroundings, pictures: Sequence[PicturePlan], number: int, be
         with given.report.stage("sample"):
             start = given.plan.hooks.edit_start(Start(latents, step.sigmas, number))
             latents = _run_sampler(given, number, denoiser, start, beginning, noise, law)
-    return _finish(given, step, beginning, latents)
+    return _finish(given, pictures, number, beginning, latents)
 
 
 def _with_masked_content(beginning: Beginning, step: PassPlan, noise: Tensor) -> Beginning:
@@ -193,17 +196,23 @@ def _previewer(given: Surroundings) -> Previewer | None:
     return Previewer(given.session.painter(), every) if every > 0 else None
 
 
-def _finish(given: Surroundings, step: PassPlan, beginning: Beginning, latents: Tensor) -> Drawn:
+def _finish(
+    given: Surroundings, pictures: Sequence[PicturePlan], number: int, beginning: Beginning, latents: Tensor
+) -> Drawn:
     """What the pass leaves: latents, or pictures where they are pasted back or take over colours."""
+    step = given.plan.passes[number]
     match = step.settings.match_colours
     if not beginning.sources or not (match or beginning.mask is not None):
         return Drawn(latents)
     if step.refiner is not None:  # its VAE decodes no better: the pass ends with its own checkpoint
         given.session.load(step.base.checkpoint, step.base.vae, keep=True)
     made = decoded_pictures(given, Drawn(latents))
-    pairs = zip(made, beginning.sources, strict=True)
     masks = [_soft_mask(step, source, beginning, latents, row) for row, source in enumerate(beginning.sources)]
-    return Drawn(pictures=tuple(finished(p, s, match, mask) for (p, s), mask in zip(pairs, masks, strict=True)))
+    parts = list(zip(made, beginning.sources, masks, strict=True))
+    if match and given.plan.request.save and given.session.settings["save_before_colours"]:
+        before = [finished(picture, source, False, mask) for picture, source, mask in parts]
+        keep_stage(given, pictures, number, BEFORE_COLOURS, before)
+    return Drawn(pictures=tuple(finished(picture, source, match, mask) for picture, source, mask in parts))
 
 
 def _soft_mask(

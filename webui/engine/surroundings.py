@@ -22,8 +22,18 @@ from webui.imaging.convert import to_pictures, to_tensor
 
 
 @dataclass(frozen=True)
+class Stage:
+    """What a picture was after pass number `after`, whose colours were already those of its source or not."""
+
+    image: Image.Image
+    after: int
+    matched: bool = True
+
+
+@dataclass(frozen=True)
 class Surroundings:
-    """The plan, and everything around it. `sources` are pictures of the request that were read already."""
+    """The plan, and everything around it. `sources` are pictures of the request that were read already, `stages` what
+    pictures were on their way, by their index and a name, where it is to be kept."""
 
     plan: Plan
     session: Session
@@ -32,6 +42,7 @@ class Surroundings:
     lean: bool = False  # memory ran out before: decode and encode in small tiles
     told: set[str] = field(default_factory=set)
     sources: dict[tuple[int, int], SourcePicture] = field(default_factory=dict)
+    stages: dict[tuple[int, str], Stage] = field(default_factory=dict)
 
     def use(self, base: Base, adapters: Sequence[AdapterUse]) -> None:
         """Make a checkpoint the loaded one, with these adapters and no others; the one before stays if it can."""

@@ -192,6 +192,8 @@ def _picture(
     saved = path is not None
     if not saved:
         kind = settings["picture_format"]
+        if kind == "jpg" and event["image"].mode == "RGBA":
+            kind = "png"
         infotext = event["infotext"] if settings["write_infotext"] else ""
         target = scratch / f"{event['index']:04}-{event['seed']}.{kind}"
         path = save_picture(event["image"], target, infotext, kind, settings["quality"], settings["webp_lossless"])

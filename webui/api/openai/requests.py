@@ -118,7 +118,8 @@ def prompt_of(data: bytes) -> str:
 def job_settings(fields: ImageFields) -> Mapping[str, Any]:
     """Settings for the job alone: the kind of file that the client wants."""
     quality = max(1, fields.output_compression)
-    return {"picture_format": FORMATS[fields.output_format], "quality": quality, "save_grids": False}
+    only = dict.fromkeys(("save_grids", "return_masks", "return_mask_composites"), False)
+    return {"picture_format": FORMATS[fields.output_format], "quality": quality, **only}
 
 
 def _refuse(fields: ImageFields) -> None:

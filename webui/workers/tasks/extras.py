@@ -184,6 +184,8 @@ def _deliver(
     elif saved:
         facts = NameFacts(width=picture.width, height=picture.height, basename=name)
         pattern = "[number]-[basename]" if name else "[number]"
+        if name and settings["extras_own_names"]:
+            pattern = "[basename]"
         if settings["folder_per_pattern"]:
             pattern = f"{settings['folder_pattern']}/{pattern}"
         path = output_path(settings.paths.outputs / settings["folder_extras"], pattern, facts, f".{format}")
@@ -205,9 +207,20 @@ def _deliver(
 
         saved, path = False, save_picture(picture, job.scratch / f"{index:04}.{format}", *how)
         job.report("note", text=not_saved(error))
+    if saved:
+        _small_copy(picture, path, with_fields(texts.infotext, fields), job)
     size = {"width": picture.width, "height": picture.height}
     told = {"name": name, "index": index, "postprocessing": text}
     job.report("picture", path=str(path), infotext=infotext, seed=-1, **size, saved=saved, facts=told)
+
+
+def _small_copy(picture: Image.Image, path: Path, infotext: str, job: TaskJob) -> None:
+    from webui.imaging.small_copy import save_small_copy
+
+    try:
+        save_small_copy(picture, path, infotext, job.session.settings)
+    except FileError as error:
+        job.report("note", text=f"A copy was not saved. {error}")
 
 
 def _hooks(requested: Mapping[str, Any], job: TaskJob) -> HookChain:
