@@ -298,6 +298,7 @@ class Cell:
 
     `place` is its column, row and page there. `settings` hold for it alone. It can start from another picture than the
     request's: `start` is a file, or the number of an earlier cell, whose first picture it then is; `mask` a file.
+    `caption` names a captioner that puts the picture it starts from into words, which its prompt then ends with.
     """
 
     request: GenerationRequest
@@ -306,6 +307,7 @@ class Cell:
     settings: Mapping[str, Any] = field(default_factory=dict)
     start: int | Path | None = None
     mask: Path | None = None
+    caption: str = ""
 
 
 @dataclass(frozen=True)

@@ -277,11 +277,20 @@ def test_curves_of_loopback_begin_and_end_alike() -> None:
     assert strength_at(0, 1, 0.2, 0.8, "Lazy") == 0.2
 
 
-def test_loopback_needs_a_picture_and_no_interrogation() -> None:
+def test_loopback_needs_a_picture() -> None:
     with pytest.raises(InvalidRequest, match="img2img"):
         cells_of("Loopback", GenerationRequest())
-    with pytest.raises(InvalidRequest, match="interrogated"):
-        cells_of("Loopback", GenerationRequest(passes=PICTURE), append_interrogation="CLIP")
+
+
+def test_loopback_asks_for_a_caption_before_every_loop_on_wish() -> None:
+    request = GenerationRequest(seed=1, passes=PICTURE)
+    cells = cells_of("Loopback", request, loops=2, append_interrogation="deepbooru")
+    assert [cell.caption for cell in cells] == ["DeepBooru", "DeepBooru"] and names(cells) >= {
+        ("captioner", "DeepBooru")
+    }
+    assert {cell.caption for cell in cells_of("Loopback", request, append_interrogation="None")} == {""}
+    with pytest.raises(InvalidRequest, match="CLIP"):
+        cells_of("Loopback", request, append_interrogation="a poem")
 
 
 @pytest.fixture

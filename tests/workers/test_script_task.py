@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -250,6 +251,39 @@ def test_loopback_hands_every_picture_on(house: House) -> None:
     sources = [made.passes[0].image for made in house.made]
     results = [Path(picture["path"]).read_bytes() for picture in house.told("picture")]
     assert sources == [request.passes[0].image, *(base64.b64encode(data).decode() for data in results[:2])]
+
+
+def own_models(house: House) -> Path:
+    """From now on models other than checkpoints are looked for in a folder of the test."""
+    paths = dataclasses.replace(house.settings.paths, models=house.folder / "models")
+    house.session.settings = dataclasses.replace(house.settings, paths=paths)
+    return paths.models
+
+
+def test_loopback_appends_what_is_in_the_picture_before_to_the_prompt_as_written(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def describe(picture: Image.Image) -> str:
+        return f"colour {picture.getpixel((0, 0))}"
+
+    tags = {"architecture": "vit_tiny"}
+    folder = own_models(house) / "captioners" / "tagger"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(tags))
+    (folder / "selected_tags.csv").write_text("")
+    monkeypatch.setattr("webui.captioning.loading.load_captioner", lambda captioner, device: describe)
+    house.session.device = "cpu"
+    house.run("Loopback", replace(from_red(), prompt="a fox"), loops=2, append_interrogation="DeepBooru")
+    assert [made.prompt for made in house.made] == ["a fox, colour (255, 0, 0)", "a fox, colour (50, 255, 9)"]
+    described = [told for told in house.told("progress") if told["stage"] == "caption"]
+    assert [(told["batch"], told["batches"]) for told in described] == [(0, 2), (1, 2)]
+
+
+def test_loopback_without_a_captioner_says_how_to_get_one_before_any_work(house: House) -> None:
+    own_models(house)
+    with pytest.raises(NotFound, match=r"No captioner is installed.*hf"):
+        house.run("Loopback", from_red(), loops=2, append_interrogation="CLIP")
+    assert not house.made
 
 
 def test_the_grid_of_a_loopback_has_a_row_for_each_picture_and_is_saved_on_wish(house: House) -> None:

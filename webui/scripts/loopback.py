@@ -13,12 +13,13 @@ from webui.request import GenerationRequest, replace
 
 TITLE = "Loopback"
 CURVES = ("Aggressive", "Linear", "Lazy")
+CAPTIONS = ("None", "CLIP", "DeepBooru")  # A1111's words: nothing, a sentence, tags
 
 OPTIONS = (
     Option("loops", "Loops", 4, minimum=1, maximum=32, step=1),
     Option("final_denoising_strength", "Final denoising strength", 0.5, minimum=0.0, maximum=1.0, step=0.01),
     Option("denoising_curve", "Denoising strength curve", "Linear", choices=CURVES),
-    Option("append_interrogation", "Append interrogated prompt at each iteration", "None"),
+    Option("append_interrogation", "Append interrogated prompt at each iteration", "None", choices=CAPTIONS),
 )
 
 
@@ -42,10 +43,7 @@ def plan(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -
     first, *others = request.passes
     if first.source != "image":
         raise InvalidRequest("Loopback needs a picture to start from.", "", "Use it in img2img.")
-    if arguments["append_interrogation"] not in ("", "None"):
-        raise InvalidRequest(
-            "Loopback cannot append interrogated prompts.", "", 'Set "Append interrogated prompt" to "None".'
-        )
+    caption = arguments["append_interrogation"]
     seed, loops = draw() if request.seed < 0 else request.seed, arguments["loops"]
     cells: list[Cell] = []
     for chain in range(request.count * request.batch_size):
@@ -62,7 +60,9 @@ def plan(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -
                 step = dataclasses.replace(step, inpaint=dataclasses.replace(step.inpaint, masked_content="original"))
             made = replace(request, passes=(step, *others), seed=seed + len(cells), batch_size=1, count=1)
             labels = (f"Loop {loop + 1}", f"Picture {chain + 1}")
-            cells.append(Cell(made, labels, (loop, chain, 0), start=len(cells) - 1 if loop else None))
+            start = len(cells) - 1 if loop else None
+            words = "" if caption == "None" else caption
+            cells.append(Cell(made, labels, (loop, chain, 0), start=start, caption=words))
     return cells
 
 

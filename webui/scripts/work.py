@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,9 +91,10 @@ def _files(cell: Cell) -> tuple[Hashable, ...]:
     return json.dumps(dict(cell.settings), sort_keys=True, default=str), request.checkpoint, request.vae, others
 
 
-def names(cells: Iterable[Cell]) -> set[tuple[str, str]]:
-    """The names that cells use, with their kinds: "checkpoint", "vae", "sampler", "schedule", "upscaler", "style"."""
-    found: set[tuple[str, str]] = set()
+def names(cells: Sequence[Cell]) -> set[tuple[str, str]]:
+    """The names that cells use, with their kinds: "checkpoint", "vae", "sampler", "schedule", "upscaler", "style",
+    "captioner"."""
+    found = {("captioner", cell.caption) for cell in cells if cell.caption}
     for request in {id(cell.request): cell.request for cell in cells}.values():
         found |= {("checkpoint", request.checkpoint or ""), ("vae", request.vae)}
         found |= {("style", style) for style in request.styles}

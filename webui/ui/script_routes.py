@@ -27,7 +27,7 @@ from webui.workers.tasks import refuse_folders
 
 TEXT_BYTES = 4 << 20  # of arguments: a list of prompts may be long
 ABOUT_PICTURES = ("prompts", "sampling", "img2img")  # sections of settings that an axis may change
-API_ONLY = ("csv_mode", "append_interrogation", *(f"{letter}_values_dropdown" for letter in "xyz"))
+API_ONLY = ("csv_mode", *(f"{letter}_values_dropdown" for letter in "xyz"))
 
 
 def script_routes(service: JobService, store: SettingsStore) -> list[Route]:

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from webui.captioning.names import find_captioner
 from webui.errors import InvalidRequest
 from webui.extend import SCRIPTS, Cell
 from webui.request import LATENT_UPSCALERS, GenerationRequest
@@ -72,6 +73,7 @@ def _check_names(service: JobService, cells: list[Cell]) -> None:
         known["style"] = set(catalogue.styles())
         own = ("Automatic", "None")
         find = {"checkpoint": catalogue.find, "vae": lambda name: name in own or catalogue.find_vae(name)}
+        find["captioner"] = lambda name: find_captioner(name, catalogue.library.paths)
     for kind, name in sorted(names(cells)):
         if kind in find and name:
             find[kind](name)

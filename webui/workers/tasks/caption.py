@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from webui.captioning.names import find_captioner
@@ -30,18 +30,31 @@ def check(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def run(values: Mapping[str, Any], job: TaskJob) -> None:
     """Describe the pictures one by one. Raises NotFound with what to do where no captioner is installed."""
+    captions = put_into_words(values["images"], values["captioner"], job)
+    captioner = find_captioner(values["captioner"], job.session.settings.paths)
+    job.report("outcome", values={"captions": captions, "captioner": captioner.name})
+
+
+def put_into_words(
+    images: Sequence[str], name: str, job: TaskJob, batch: int = 0, batches: int | None = None
+) -> list[str]:
+    """A caption of each picture (base64) by the captioner of a name. Raises as `run`.
+
+    `batch` and `batches`: where the first one stands in a job that does more than this.
+    """
     from webui.captioning.loading import load_captioner
     from webui.imaging.files import load_picture
     from webui.imaging.profiles import in_srgb
     from webui.workers.tasks.extras import decoded
 
-    captioner = find_captioner(values["captioner"], job.session.settings.paths)
-    pictures = [in_srgb(load_picture(decoded(image))) for image in values["images"]]
-    job.report("progress", stage="load", step=0, steps=1, batch=0, batches=len(pictures))
+    captioner = find_captioner(name, job.session.settings.paths)
+    pictures = [in_srgb(load_picture(decoded(image))) for image in images]
+    whole = len(pictures) if batches is None else batches
+    job.report("progress", stage="load", step=0, steps=1, batch=batch, batches=whole)
     describe = load_captioner(captioner, job.session.device)
     captions = []
-    for index, picture in enumerate(pictures):
+    for index, picture in enumerate(pictures, batch):
         job.control.check()
-        job.report("progress", stage="caption", step=0, steps=1, batch=index, batches=len(pictures))
+        job.report("progress", stage="caption", step=0, steps=1, batch=index, batches=whole)
         captions.append(describe(picture))
-    job.report("outcome", values={"captions": captions, "captioner": captioner.name})
+    return captions

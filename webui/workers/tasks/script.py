@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from webui.captioning.names import find_captioner
 from webui.errors import Cancelled, EmulsionError, FileError, InvalidRequest
 from webui.extend import Cell, Made, Sheet
 from webui.infotext_format import write_fields
@@ -36,7 +37,8 @@ log = logging.getLogger(__name__)
 
 FOLDER = "scripts"  # in the data folder
 PNG_PIXELS = 16_000_000  # a larger sheet is saved as JPEG
-_ABOUT_PICTURES = ("model", "prompts", "sampling", "img2img", "saving")  # sections of settings that can change one
+# Sections of settings that can change a picture or what is kept beside it.
+_ABOUT_PICTURES = ("model", "prompts", "sampling", "img2img", "saving", "copies")
 
 # request, session, report, control, scratch folder: makes the pictures of one request
 Make: TypeAlias = Callable[[GenerationRequest, "Session", Callable[..., None], Any, Path], None]
@@ -148,7 +150,7 @@ class _Run:
             return str(known[0]["infotext"])
         report = _Report(self, cell, batch, clock)
         try:
-            request = self._request(cell)
+            request = self._request(cell, batch)
             with self._settings(cell):
                 scratch = self.job.scratch / f"{index:05}"
                 self.make(request, self.job.session, report, self.job.control, scratch)
@@ -171,7 +173,7 @@ class _Run:
         where = " · ".join(label for label in self.cells[index].labels if label)
         self.note(f"{where or f'Cell {index + 1}'}: {problem}")
 
-    def _request(self, cell: Cell) -> GenerationRequest:
+    def _request(self, cell: Cell, batch: int) -> GenerationRequest:
         """The request with the picture that the cell starts from."""
         changes: dict[str, Any] = {}
         if isinstance(cell.start, int):
@@ -183,10 +185,18 @@ class _Run:
             changes["image"] = _base64(cell.start)
         if cell.mask is not None:
             changes["mask"] = _base64(cell.mask)
-        if not changes:
-            return cell.request
-        first, *others = cell.request.passes
-        return replace(cell.request, passes=(dataclasses.replace(first, images=(), **changes), *others))
+        request = cell.request
+        if changes:
+            first, *others = request.passes
+            request = replace(request, passes=(dataclasses.replace(first, images=(), **changes), *others))
+        return self._captioned(request, cell.caption, batch) if cell.caption else request
+
+    def _captioned(self, request: GenerationRequest, captioner: str, batch: int) -> GenerationRequest:
+        """The request whose prompt ends with what is to be seen in the picture that it starts from."""
+        from webui.workers.tasks.caption import put_into_words
+
+        (words,) = put_into_words(request.passes[0].sources[:1], captioner, self.job, batch, self.total)
+        return replace(request, prompt=", ".join(part for part in (request.prompt, words) if part))
 
     def _settings(self, cell: Cell) -> Any:
         from contextlib import nullcontext
@@ -335,6 +345,7 @@ def _check_names(cells: Sequence[Cell], session: Session) -> None:
         "sampler": resolve_names,
         "schedule": lambda name: resolve_names("Euler", name),
         "upscaler": lambda name: check_upscaler(name, paths),
+        "captioner": lambda name: find_captioner(name, paths),
     }
     for kind, name in sorted(names(cells)):
         if kind == "style":
