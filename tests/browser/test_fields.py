@@ -221,6 +221,32 @@ def test_every_field_explains_itself(open_page: Callable[..., Any]) -> None:
     page.wait_for_selector("#em-sampler .info-text:not(.em-open)", state="attached")
 
 
+def test_controls_are_named_by_their_labels_in_the_readers_language(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    for language, prompt, steps in (("en", "Prompt", "Steps"), ("zh-CN", "提示词", "步数"), ("en", "Prompt", "Steps")):
+        page.select_option("#em-language", language)
+        for selector, name in (
+            ("#em-prompt textarea", prompt),
+            ("#em-steps input[type=number]", steps),
+            ("#em-steps input[type=range]", steps),
+        ):
+            page.wait_for_selector(f"{selector}[aria-label='{name}']")
+        assert page.get_attribute("#em-prompt .em-help", "aria-label").endswith(f": {prompt}")
+    page.click("#em-prompt [data-testid=block-info]", position={"x": 5, "y": 8})
+    assert page.evaluate("document.activeElement.matches('#em-prompt textarea')")
+    assert page.locator(".info-text.em-open").count() == 0
+
+
+def test_hints_about_the_prompt_come_with_generate_and_go_again(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.fill(PROMPT, "一个红苹果")
+    page.press(PROMPT, "Control+Enter")  # the field keeps the focus
+    page.wait_for_selector("#em-hint:has-text('English')")
+    page.fill(PROMPT, "a red apple")
+    page.press(PROMPT, "Control+Enter")
+    page.wait_for_selector("#em-hint:has-text('English')", state="detached")
+
+
 def test_the_enlarged_picture_closes_with_escape_and_interrupts_nothing(open_page: Callable[..., Any]) -> None:
     page = open_page()
     page.fill(PROMPT, "a red apple")

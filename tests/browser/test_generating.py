@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.browser.conftest import ready
 
@@ -74,6 +75,23 @@ def test_interrupt_ends_the_job(open_page: Callable[..., Any]) -> None:
     wait_text(page, "Interrupted")
     page.wait_for_selector("body:not(.em-busy)")
     assert page.is_hidden("#em-interrupt")
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_the_buttons_beside_generate_keep_to_one_row(open_page: Callable[..., Any], locale: str) -> None:
+    page = open_page(locale=locale)
+    height = "document.querySelector('#em-run').offsetHeight"
+    set_number(page, "em-steps", 150)
+    page.click("#em-generate")
+    page.wait_for_selector("body.em-busy #em-interrupt")
+    for width in (1440, 1280, 1120, 1024):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(50)
+        assert (width, page.evaluate(height) < 60) == (width, True)  # two rows have 88 px
+        if width > 1240:
+            assert page.is_visible("#em-forever")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("body:not(.em-busy)")
 
 
 def test_skip_goes_on_with_the_next_batch(open_page: Callable[..., Any]) -> None:

@@ -230,6 +230,14 @@ def test_a_folder_without_checkpoints_is_told(service: FakeService, monkeypatch:
     assert "no checkpoint yet" in actions.page_hints(service, None, 1, 1, 7, "", "", "en")[0]  # type: ignore[arg-type]
 
 
+def test_a_prompt_in_chinese_is_told_that_the_checkpoints_read_english(service: FakeService) -> None:
+    def told(prompt: str) -> str:
+        return "".join(actions.page_hints(service, "portrait.safetensors", 512, 512, 7, "", prompt, "zh-CN"))  # type: ignore[arg-type]
+
+    assert "请用英文" in told("一只猫, 杰作") and "请用英文" in told("猫 <lora:some:1>")
+    assert told("a café, naïve style") == ""
+
+
 def test_a_checkpoint_that_draws_few_things_says_so_when_the_prompt_names_none(service: FakeService) -> None:
     def told(prompt: str) -> bool:
         found = actions.page_hints(service, "starter.safetensors", 128, 128, 7, "", prompt, "en")  # type: ignore[arg-type]

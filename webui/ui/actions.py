@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,7 @@ INFORMATIVE = (  # nothing to fill in
 )
 READ_AS_TEXT = ("Emulsion", "AUTOMATIC1111", "Forge")
 MOST_NAMES = 12  # of settings that a note lists
+EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # kana, Han characters, hangul
 # Infotexts are of one picture; these fields stay as they are.
 NOT_OF_A_PICTURE = ("batch_size", "count", "save", "mode", "source_image", "source_mask")
 
@@ -102,7 +104,9 @@ def read_settings(service: JobService, infotext: str, language: str) -> Filled:
         request, rest = infotext_to_request(infotext, lambda name: split_sampler(service, name))
         if service.catalogue is not None:
             request = replace(request, prompt=with_present_names(request.prompt, rest, service.catalogue))
-        values, notes = page_values(service, _with_hash(request, rest), language)
+        options = service.extensions.read_fields(rest)
+        request = replace(_with_hash(request, rest), extensions=options)
+        values, notes = page_values(service, request, language)
     except EmulsionError as error:
         return Filled(report=json.dumps({"error": error_parts(error)}))
     for name in NOT_OF_A_PICTURE:
@@ -110,6 +114,7 @@ def read_settings(service: JobService, infotext: str, language: str) -> Filled:
     if not read_infotext(infotext).fields:  # a prompt and nothing else: the other fields stay
         values = {name: values[name] for name in ("prompt", "negative_prompt") if values[name]}
     script, said_by = from_infotext(rest)
+    said_by = {*said_by, *service.extensions.infotext_fields(options)}
     left_out = [name for name in rest if name not in INFORMATIVE and name not in said_by]
     if left_out:
         notes.append(text(language, "read.unknown", names=", ".join(left_out)))
@@ -234,6 +239,8 @@ def page_hints(
         return [text(language, "hint.checkpoint", reason=known.problem)]
     found = hints(language, known.native_size, width, height, scale, negative or "")
     words = (prompt or "").casefold()
+    if EAST_ASIAN.search(words):
+        found.append(text(language, "hint.language"))
     if words and known.concepts and not any(concept.casefold() in words for concept in known.concepts):
         found.append(text(language, "hint.concepts", concepts=", ".join(known.concepts)))
     return found

@@ -24,6 +24,7 @@ from webui.ui.assets import ASSETS, asset, head
 from webui.ui.choices import DEFAULT_NATIVE, Choices, facts, menus, starting_values
 from webui.ui.choosing import wire_choosing
 from webui.ui.components import icon_button, menu, slider
+from webui.ui.extension_routes import shown
 from webui.ui.fields import NAMES, check_kinds
 from webui.ui.language import translations
 from webui.ui.panels import PANELS, extension_tabs, tab_bar
@@ -68,7 +69,7 @@ def build_page(service: JobService, settings: SettingsStore) -> gr.Blocks:
         for (name, _), entry in zip(extension_tabs(), TABS, strict=True):
             with gr.Column(elem_id=f"em-panel-{name}"):
                 _build_foreign(entry)
-        studio = build_studio(quick, values, choices, native)
+        studio = build_studio(quick, values, choices, native, shown(service.extensions))
         wire_small_buttons(studio)
         wire_generate(studio, service)
         _wire(page, studio, service, settings, refresh, native)
@@ -163,8 +164,9 @@ def _wire(
     refresh.click(refreshed, [language], menu_fields, js=where, **QUIET)
     fields["checkpoint"].input(fitted, [fields["checkpoint"], *size_fields, natives], [*size_fields, natives], **QUIET)
     triggers = [fields[name].change for name in ("checkpoint", "width", "height", "guidance_scale")]
+    words = (fields["prompt"].blur, fields["negative_prompt"].blur, studio.generate.click)
     gr.on(
-        [*triggers, fields["prompt"].blur, fields["negative_prompt"].blur, page.load],
+        [*triggers, *words, page.load],
         hinted,
         hint_inputs,
         [studio.hint, studio.preset],

@@ -118,7 +118,8 @@ window.emulsion = {};
     document.documentElement.lang = locale();
     document.querySelectorAll(TRANSLATED).forEach(translate);
     if (one("#em-language")) one("#em-language").value = locale();
-    tellGradio(locale()).then(() => setTimeout(tooltips, 50));
+    tellGradio(locale());
+    if (one("#em-generate")) one("#em-generate").title = t("shortcuts.hint");
     document.dispatchEvent(new CustomEvent("emulsion:language"));
   }
 
@@ -129,10 +130,31 @@ window.emulsion = {};
     one("#em-translate")?.click();
   }
 
-  function tooltips() {
-    for (const button of document.querySelectorAll(".em-icon")) button.title = button.textContent.trim();
-    const generate = one("#em-generate");
-    if (generate) generate.title = t("shortcuts.hint");
+  // Acts now, and when Gradio has put the element's words into another language.
+  function withWords(element, act) {
+    new MutationObserver(act).observe(element, { characterData: true, childList: true, subtree: true });
+    act();
+  }
+
+  const nameIcon = (button) => withWords(button, () => (button.title = button.textContent.trim()));
+
+  // What Gradio names in English or not at all: the "?" is the first control within a label, so the label would be its.
+  function nameHelped(button) {
+    const name = [...button.parentElement.childNodes].filter((node) => node !== button).map((node) => node.textContent);
+    const words = name.join(" ").trim();
+    button.setAttribute("aria-label", `${t("button.help")}: ${words}`);
+    for (const field of button.closest(".block").querySelectorAll("input:not([type=checkbox], [type=radio]), textarea")) {
+      field.setAttribute("aria-label", words);
+    }
+  }
+
+  // A click on a label goes to its field.
+  function toField(event) {
+    if (event.target.closest(".em-help, input, textarea")) return;
+    const field = event.currentTarget.closest("label")?.querySelector("input, textarea");
+    if (!field) return;
+    event.preventDefault();
+    field.focus();
   }
 
   // ---- the page's own routes ----
@@ -206,9 +228,7 @@ window.emulsion = {};
     button.type = "button";
     button.className = "em-help";
     button.textContent = "?";
-    button.dataset.i18nLabel = "button.help";
     button.setAttribute("aria-expanded", "false");
-    translate(button);
     button.onclick = (event) => {
       event.preventDefault(); // a click on a label would go to its field
       event.stopPropagation();
@@ -218,6 +238,8 @@ window.emulsion = {};
       button.setAttribute("aria-expanded", String(open));
     };
     name.append(button);
+    withWords(name, () => nameHelped(button));
+    if (name.matches("[data-testid='block-info']")) name.addEventListener("click", toField);
   }
 
   function closeHelp() {
@@ -250,7 +272,8 @@ window.emulsion = {};
   Object.assign(emulsion, { chooseLanguage, showLanguage, applyTheme });
 
   onAppear(TRANSLATED, translate);
-  onAppear(".em-icon", tooltips);
+  onAppear(".em-icon", nameIcon);
+  onAppear("#em-generate", (button) => (button.title = t("shortcuts.hint")));
   onAppear(".info-text", addHelp);
   onAppear("#em-language", fillLanguages);
   document.addEventListener("click", (event) => event.target.closest(".em-help, .info-text") || closeHelp());
