@@ -227,3 +227,19 @@ def test_settings_beyond_the_sliders_make_the_picture_that_they_describe(
     page.click("#em-generate")
     wait_text(page, "Done")
     assert last_request()["passes"][0]["guidance"]["scale"] == 60 and last_request()["aesthetic"] is None
+
+
+def test_masks_stand_behind_their_picture_which_is_the_one_that_is_shown(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.route("**/ui/jobs/made/**", lambda route: route.fulfill(status=200, content_type="image/svg+xml", body=""))
+    order = page.evaluate(
+        """() => {
+          const told = (index, aside) =>
+            ({ index, seed: "1", name: "n", infotext: "", width: 8, height: 8, facts: aside ? { aside } : {} });
+          emulsion.pictures.add("made", [told(0), told(1, "mask"), told(2, "mask-composite")]);
+          emulsion.pictures.add("made", [told(3), told(4, "mask"), told(5, "mask-composite")]);
+          const tiles = [...document.querySelectorAll("#em-strip .em-tile")];
+          return [emulsion.pictures.shown().index, ...tiles.map((tile) => tile.dataset.key)];
+        }"""
+    )
+    assert order == [3, "made/3", "made/4", "made/5", "made/0", "made/1", "made/2"]

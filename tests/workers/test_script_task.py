@@ -236,6 +236,14 @@ def test_the_grid_of_a_matrix_has_the_settings_of_its_first_picture(house: House
     assert read_infotext(grid["infotext"]).prompt == "a cat"
 
 
+def test_grids_of_a_plots_pages_stand_beside_the_grid_of_all(house: House) -> None:
+    pages = {"z_type": "Clip skip", "z_values": "1,2", "include_sub_grids": True, "include_lone_images": False}
+    house.run(**STEPS, **pages)
+    told = [picture["facts"] for picture in house.told("picture")]
+    sub_grid = {"sheet": "xyz_sub_grid", "aside": "xyz_sub_grid"}
+    assert told == [{"sheet": "xyz_grid"}, sub_grid, sub_grid]
+
+
 def from_red(**changes: Any) -> GenerationRequest:
     """A request that starts from a red picture."""
     stream = io.BytesIO()

@@ -36,7 +36,7 @@ from webui.workers.views import JobView
 PICTURE_BYTES = 64 << 20  # of a picture whose settings are read
 UPLOAD_BYTES = 100 << 20  # of a picture to start from
 TEXT_BYTES = 2 << 20  # of prompts whose tokens are counted
-TOLD = ("name", "index", "postprocessing")  # facts of pictures that were enlarged
+TOLD = ("name", "index", "postprocessing", "aside")  # facts: the first three of pictures that were enlarged
 WISHES = ("interrupt", "skip", "stop_after")
 
 

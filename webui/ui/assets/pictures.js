@@ -15,11 +15,18 @@
   function add(job, found) {
     for (const picture of found) {
       if (pictures.some((known) => known.job === job && known.index === picture.index)) continue;
-      pictures.unshift({ ...picture, job });
+      pictures.splice(placeOf(picture), 0, { ...picture, job });
     }
     pictures.length = Math.min(pictures.length, KEPT);
     if (found.length && (following || !shown)) shown = pictures[0];
     draw();
+  }
+
+  // Where a new picture belongs: in front, or behind the one in front whose mask or part it is.
+  function placeOf(picture) {
+    if (!picture.facts?.aside || !pictures.length) return 0;
+    const next = pictures.findIndex((known, place) => place > 0 && !known.facts?.aside);
+    return next < 0 ? pictures.length : next;
   }
 
   function draw() {

@@ -230,12 +230,12 @@ class _Run:
         if self.script.assemble is None or not any(one.picture for one in self.made):
             return
         self.job.report("progress", stage="save", batch=self.total - 1, batches=self.total)
-        for sheet in self.script.assemble(self.made, self.arguments):
+        for number, sheet in enumerate(self.script.assemble(self.made, self.arguments)):
             for text in sheet.notes:
                 self.note(text)
-            self._deliver(sheet, infotext)
+            self._deliver(sheet, infotext, {"aside": sheet.name} if number else {})
 
-    def _deliver(self, sheet: Sheet, infotext: str) -> None:
+    def _deliver(self, sheet: Sheet, infotext: str, facts_told: dict[str, Any]) -> None:
         from webui.imaging.metadata import save_picture
         from webui.imaging.names import NameFacts, output_path
 
@@ -268,7 +268,7 @@ class _Run:
             self.note(not_saved(error))
         size = {"width": picture.width, "height": picture.height}
         seed = self.cells[0].request.seed
-        facts_told = {"sheet": sheet.name} | ({"usual": True} if sheet.usual else {})
+        facts_told |= {"sheet": sheet.name} | ({"usual": True} if sheet.usual else {})
         self.job.report("picture", path=str(path), infotext=text, seed=seed, **size, saved=saved, facts=facts_told)
 
 
