@@ -133,7 +133,8 @@ def open_house(options: StartOptions, engine: str = ENGINE) -> House:
     service.limits = limits_of(settings)
     service.watch(settings["job_silence"], settings["interrupt_patience"])
     counters = JobCounters(service, log_prompts=options.log.prompts)
-    return House(options, store, catalogue, service, _extensions(folders), Recorder(service, history), counters)
+    service.extensions = extensions = _extensions(folders, settings["disabled_extensions"])
+    return House(options, store, catalogue, service, extensions, Recorder(service, history), counters)
 
 
 def build(house: House) -> tuple[ASGIApp, HostNames, tuple[str, str] | None]:
@@ -225,15 +226,15 @@ def _choose(store: SettingsStore, catalogue: Catalogue, options: StartOptions) -
         catalogue.default = store.settings["checkpoint"]
 
 
-def _extensions(folders: tuple[Path, ...]) -> Extensions:
+def _extensions(folders: tuple[Path, ...], disabled: tuple[str, ...]) -> Extensions:
     """Load extensions for what they add to the page and the routes. Their samplers and the like count in the worker."""
     aside: dict[str, Registry[Any]] = {name: Registry(name) for name in ("samplers", "schedules", "families")}
     shown: dict[str, Registry[Any]] = {"directives": DIRECTIVES, "tabs": TABS, "routes": ROUTES}
     shown |= {"upscalers": UPSCALERS, "restorers": RESTORERS, "scripts": SCRIPTS}
-    found = load_extensions(folders, Registries(**aside, **shown))
+    found = load_extensions(folders, Registries(**aside, **shown), disabled)
     for entry in found.entries:
         if entry.error:
-            print(f"The extension {entry.name} is off: {entry.error}", file=sys.stderr)
+            print(f"The extension {entry.name} is off: {entry.error}\n{entry.traceback}", file=sys.stderr)
     return found
 
 

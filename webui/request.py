@@ -289,6 +289,9 @@ def check(request: GenerationRequest) -> GenerationRequest:
     _bound("The variation strength", request.variation_strength, 0, 1)
     if request.aesthetic is not None:
         _check_aesthetic(request.aesthetic)
+    for name, options in request.extensions.items():
+        if not isinstance(options, Mapping):
+            raise InvalidRequest(f"The options of the extension {name!r} are {options!r}.", "Wanted: an object.")
     words = [("prompt", request.prompt), ("negative prompt", request.negative_prompt)]
     others = [text or "" for step in request.passes for text in (step.prompt, step.negative_prompt)]
     words += [("prompt of a pass", text) for text in others]

@@ -110,6 +110,7 @@ EXPECTED = {
         GET /static/path
         GET /svelte/path
         GET /theme.css
+        GET /ui/extensions
         GET /ui/extras
         GET /ui/history
         GET /ui/history/choices

@@ -4,9 +4,11 @@ import sys
 
 import pytest
 
+from tests.api.routes import close, house_of
 from webui.engine.extensions import load_extensions
 from webui.errors import InvalidRequest
 from webui.extend import DirectiveCall, Registries
+from webui.infotext_format import read_few_fields, write_fields
 from webui.registry import Registry
 
 GOOD = """
@@ -123,3 +125,31 @@ def test_an_extension_can_add_an_upscaler_and_a_face_restorer(tmp_path, targets)
     write(tmp_path, "mine", GOOD.format(name="mine").replace("\n\nEXT", f"\n{body}\nEXT"))
     load_extensions([tmp_path], targets)
     assert (targets.upscalers.names(), targets.restorers.names()) == (["Mine"], ["GFPGAN"])
+
+
+def test_a_value_in_an_infotext_that_does_not_fit_is_left_out_and_the_others_are_read(pytestconfig, targets):
+    extensions = load_extensions([pytestconfig.rootpath / "tests" / "data" / "extensions"], targets)
+    fields = {"Tint": "much", "Tint colour": "blue"}
+    assert extensions.read_fields(fields) == {"tint": {"colour": "blue"}}
+
+
+def test_an_option_whose_label_is_no_infotext_key_is_read_back(tmp_path, targets):
+    text = GOOD.format(name="odd").replace("import ", "import Option, ", 1)
+    text = text.replace("name =", "options = (Option('mode', 'Mode: a, b', 'a', choices=('a', 'b')),)\n    name =", 1)
+    write(tmp_path, "odd", text)
+    extensions = load_extensions([tmp_path], targets)
+    requested = {"odd": {"mode": "b"}}
+    written = write_fields(extensions.infotext_fields(requested))
+    assert extensions.read_fields(read_few_fields(written)) == requested
+
+
+def test_a_switched_off_extension_is_imported_nowhere_in_the_program_not_for_its_tabs_and_routes_either(tmp_path):
+    write(tmp_path / "extensions", "off", "raise RuntimeError('imported')")
+    house = house_of(tmp_path)
+    first = house.service.extensions.entries[0]
+    house.store.change({"disabled_extensions": ["off"]})
+    close(house)
+    house = house_of(tmp_path)
+    close(house)
+    assert first.error == "RuntimeError: imported"
+    assert [(entry.disabled, entry.error) for entry in house.extensions.entries] == [(True, "")]

@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from tests.ui.fake_tasks import perform
 from webui.engine.catalogue import CheckpointFile
+from webui.engine.extensions import Extensions
 from webui.errors import NotFound, UnknownModel
 from webui.families.base import Defaults
 from webui.infotext import request_to_infotext
@@ -104,6 +105,7 @@ class FakeService:
         self.catalogue = catalogue or FakeCatalogue()
         self.blobs = Blobs(folder / "blobs")
         self.history = None
+        self.extensions = Extensions()
         self.restorers: tuple[str, ...] = ()
         self.submitted: list[GenerationRequest] = []
         self._views: dict[str, JobView] = {}

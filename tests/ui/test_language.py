@@ -25,7 +25,7 @@ GROUPS = {key.split(".")[0] for key in TEXTS["en"]}
 # A key stands in the code as a whole string; computed ones are listed below.
 KEY = re.compile(rf"""["'`]((?:{"|".join(sorted(GROUPS))})\.[a-z0-9_.]*[a-z0-9_])["'`]""")
 FILES = {file.name for file in (UI / "assets").iterdir()}
-HIDDEN = ("mode", "source_image", "source_mask")  # fields that only the scripts fill
+HIDDEN = ("mode", "source_image", "source_mask", "extensions")  # fields that only the scripts fill
 OPTIONS = [option for entry in SCRIPTS for option in entry.value.options if option.key not in API_ONLY]
 # Choices of settings that are names: formats of files, and languages, which are called what they call themselves.
 UNTRANSLATED = {f"setting.picture_format.{name}" for name in ("png", "jpg", "webp", "avif")} | {
@@ -39,6 +39,7 @@ def slug(choice: str) -> str:
 
 
 COMPUTED = {
+    "field.extensions.label",  # presets name it
     *(f"field.{name}.{part}" for name in NAMES if name not in HIDDEN for part in ("label", "info")),
     *(f"field.{name}.placeholder" for name in ("prompt", "negative_prompt")),
     *(f"choice.discard.{name}" for name in DISCARD),

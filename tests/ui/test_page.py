@@ -22,7 +22,7 @@ from webui.ui.page import build_page, hint_list, page_options
 
 def test_the_page_is_light(service: FakeService, store: SettingsStore) -> None:
     page = build_page(service, store)  # type: ignore[arg-type]
-    assert len(page.blocks) < 240
+    assert len(page.blocks) < 245
 
 
 def test_no_event_of_the_page_has_a_public_name(service: FakeService, store: SettingsStore) -> None:

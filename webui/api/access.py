@@ -68,6 +68,7 @@ TABLE: tuple[tuple[str, str, Level], ...] = (
     ("POST", "/ui/settings", READ),
     ("POST", "/ui/picture-info", READ),
     ("GET", "/ui/extras", READ),
+    ("GET", "/ui/extensions", READ),
     ("GET", "/ui/scripts", READ),
     ("GET", "/ui/sentences/{}", READ),
     ("POST", "/ui/scripts/*", READ),  # only counts

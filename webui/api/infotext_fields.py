@@ -10,7 +10,7 @@ from webui.api.names import Names, sampler_and_schedule
 from webui.engine.adapters import with_present_names
 from webui.engine.catalogue import Catalogue
 from webui.engine.extensions import Extensions
-from webui.errors import EmulsionError, InvalidRequest
+from webui.errors import EmulsionError
 from webui.infotext import infotext_to_request, read_infotext
 from webui.request import MASKED_CONTENTS, RESIZE_MODES, GenerationRequest, Pass, replace
 from webui.settings import SETTINGS
@@ -41,10 +41,7 @@ def with_infotext(
 
     there = read_infotext(fields.infotext).fields
     request, rest = infotext_to_request(fields.infotext, split)
-    try:
-        request = replace(request, extensions=extensions.read_fields(rest))
-    except InvalidRequest:
-        rest = {}  # options that another version of an extension wrote
+    request = replace(request, extensions=extensions.read_fields(rest))
     prompts = {"prompt": with_present_names(request.prompt, there, catalogue)}
     prompts["negative_prompt"] = request.negative_prompt
     fields = filled(fields, prompts | _values(request, there))

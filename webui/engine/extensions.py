@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import json
 import re
 import sys
 import traceback
@@ -14,6 +16,7 @@ from typing import Any
 
 from webui.errors import ExtensionError, InvalidRequest
 from webui.extend import API_VERSION, SCRIPTS, DirectiveCall, Extension, Registries, option_values
+from webui.infotext_format import infotext_key
 from webui.registry import Entry, Registry
 from webui.upscalers.builtin import UPSCALERS
 from webui.upscalers.restorers import RESTORERS
@@ -34,6 +37,16 @@ class ExtensionEntry:
     disabled: bool = False  # switched off in the settings
     error: str = ""  # one sentence
     traceback: str = ""  # what Python said
+
+    def words(self, language: str) -> dict[str, str]:
+        """The author's words in another language, from `locales/<language>.json` in the folder: {as written: shown}."""
+        if self.folder is None or not re.fullmatch(r"[A-Za-z0-9-]{1,20}", language):
+            return {}
+        try:
+            said = json.loads((self.folder / "locales" / f"{language}.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {text: shown for text, shown in said.items() if isinstance(shown, str)} if isinstance(said, dict) else {}
 
 
 class Extensions:
@@ -74,13 +87,18 @@ class Extensions:
         }
 
     def read_fields(self, fields: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """The reverse of `infotext_fields`: options by extension from the fields of an infotext."""
+        """The reverse of `infotext_fields`: options by extension from the fields of an infotext.
+
+        A value that does not fit, such as one that another version wrote, is left out alone.
+        """
         found: dict[str, dict[str, Any]] = {}
         for extension in self:
             for option in extension.options:
-                if option.infotext_key in fields:
-                    found.setdefault(extension.name, {})[option.key] = option.read(fields[option.infotext_key])
-        return found
+                text = fields.get(infotext_key(option.infotext_key))
+                with contextlib.suppress(InvalidRequest):
+                    if text is not None:
+                        found.setdefault(extension.name, {})[option.key] = option.read(text)
+        return {name: values for name, values in found.items() if values}
 
 
 def registries() -> Registries:

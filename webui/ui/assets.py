@@ -22,7 +22,8 @@ SCRIPTS = (  # in the order of their needs
     *("elements.js", "choosing.js", "library_prompt.js", "library_speed.js", "library_cards.js", "library_details.js"),
     "script.js",
     *("library_trash.js", "library_bar.js", "library.js", "library_drawer.js", "downloads.js", "merge.js"),
-    *("fields.js", "folds.js", "options.js", "quick.js", "settings_panel.js", "styles.js", "presets.js"),
+    *("fields.js", "extensions.js"),
+    *("folds.js", "options.js", "quick.js", "settings_panel.js", "styles.js", "presets.js"),
 )
 STYLES = (
     *("style.css", "canvas.css", "picture_info.css", "history.css", "library.css", "models.css", "options.css"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from webui.request import (
     Tiles,
     from_dict,
 )
+from webui.ui.reading import read_json
 
 # field of the page -> (part of the request, name there). The part "page" is what steers how the others are used.
 PLACES: Mapping[str, tuple[str, str]] = {
@@ -111,13 +113,14 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "comma_backtrack": ("request", "comma_backtrack"),
     "noise_source": ("request", "noise_source"),
     "tiling": ("request", "tiling"),
+    "extensions": ("request", "extensions"),
     "save": ("request", "save"),
 }
 NAMES = tuple(PLACES)
 OUTPAINT = tuple(name for name, (part, _) in PLACES.items() if part == "outpaint")
 # What a page's field cannot say; it takes its default in requests of the page.
 WITHOUT_FIELD = {
-    "request": ("resize_seed_from", "aesthetic", "passes", "extensions", "version"),
+    "request": ("resize_seed_from", "aesthetic", "passes", "version"),
     "pass": (
         *("source", "guidance", "options", "inpaint", "outpaint", "refiner", "tiles"),  # parts of their own
         *("images", "exact_steps", "noise_multiplier", "extra_noise", "match_colours", "background"),
@@ -265,8 +268,7 @@ def values_from_request(request: GenerationRequest) -> dict[str, Any]:
     first = request.passes[0]
     second = next((step for step in request.passes[1:] if step.source == "previous"), None)
     width, height = request.resize_seed_from or (0, 0)
-    values: dict[str, Any] = {"resize_from_width": width, "resize_from_height": height}
-    values |= _page_values(first, second)
+    values: dict[str, Any] = {"resize_from_width": width, "resize_from_height": height} | _page_values(first, second)
     changed = first.source == "image" and not (second and first.denoising_strength == 0)  # not only read and enlarged
     strength = first.denoising_strength if changed else STRENGTHS["img2img"]
     owners: dict[str, Any] = {
@@ -361,6 +363,8 @@ def _to_page(name: str, value: Any) -> Any:
         return next(key for key, meaning in DISCARD.items() if meaning is value)
     if name == "styles":
         return list(value)
+    if name == "extensions":
+        return json.dumps(value, ensure_ascii=False) if value else ""
     return "" if value is None and name in ("hires_prompt", "hires_negative_prompt", "hires_checkpoint") else value
 
 
@@ -371,23 +375,21 @@ def _to_request(name: str, value: Any) -> Any:
         return _seed(name, value)
     if name == "styles":
         return list(value or ())
+    if name == "extensions":
+        return read_json(value or "{}")
     if value is None or value == "":
         if name in MAY_BE_EMPTY:
             return None
         if isinstance(value, str):
             return value
         raise InvalidRequest(f"{_shown(name)} is empty.", "A number was wanted.")
-    if name in WHOLE:
-        if isinstance(value, float) and not value.is_integer():
-            raise InvalidRequest(f"{_shown(name)} is {value:g}.", "A whole number was wanted.")
-        return int(value)
-    return value
+    if name in WHOLE and isinstance(value, float) and not value.is_integer():
+        raise InvalidRequest(f"{_shown(name)} is {value:g}.", "A whole number was wanted.")
+    return int(value) if name in WHOLE else value
 
 
 def _seed(name: str, value: Any) -> int:
-    digits = str(value if value is not None else "").strip()
-    if not digits:
-        return -1
+    digits = str("" if value is None else value).strip() or "-1"
     try:
         return int(digits)
     except ValueError:

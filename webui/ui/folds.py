@@ -20,7 +20,7 @@ Menus = Mapping[str, Choices]
 
 def source_card(fields: Fields, values: Values, choices: Menus) -> None:
     """The canvas, and how a picture made from it differs; for the tabs img2img and inpaint."""
-    for name in ("mode", "source_image", "source_mask"):  # filled by the page's scripts when the job is sent
+    for name in ("mode", "source_image", "source_mask", "extensions"):  # filled by the page's scripts
         fields[name] = gr.Textbox(values[name], visible="hidden", elem_id=f"em-{name.replace('_', '-')}")
     with gr.Column(elem_classes=["em-card", "em-only-pictures"], elem_id="em-source"):
         gr.HTML(asset("canvas.html"), elem_id="em-canvas-frame", apply_default_css=False)
@@ -61,12 +61,15 @@ def _inpainting(fields: Fields, values: Values, choices: Menus) -> None:
         fields["condition_weight"] = slider("condition_weight", values["condition_weight"], 0, 1, 0.01)
 
 
-def folds(fields: Fields, values: Values, choices: Menus) -> tuple[gr.Button, gr.Button]:
-    """All folds in their order; returns the two buttons beside the variation seed."""
+def folds(fields: Fields, values: Values, choices: Menus, extended: bool) -> tuple[gr.Button, gr.Button]:
+    """All folds in their order; returns the two buttons beside the variation seed. `extended`: with extensions' own."""
     with gr.Accordion(label("group.hires"), open=False, elem_id="em-hires-fold", elem_classes=["em-only-txt2img"]):
         _hires(fields, values, choices)
     with gr.Accordion(label("group.script"), open=False, elem_id="em-script-fold"):
         gr.HTML(asset("script.html"), elem_id="em-script-frame", apply_default_css=False)
+    if extended:
+        with gr.Accordion(label("group.extensions"), open=False, elem_id="em-extensions-fold"):
+            gr.HTML(asset("extensions.html"), elem_id="em-extensions-frame", apply_default_css=False)
     with gr.Accordion(label("group.refiner"), open=False, elem_id="em-refiner"):
         with gr.Row(elem_classes=["em-pair"]):
             fields["refiner_checkpoint"] = menu(

@@ -23,6 +23,7 @@ from webui.identity import check_owner, client_of, sits_here
 from webui.text.chunks import count_tokens
 from webui.text.tokenizers import clip_tokenizer
 from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, routes_of
+from webui.ui.extension_routes import extension_routes
 from webui.ui.extras_routes import extras_routes
 from webui.ui.history_routes import history_routes
 from webui.ui.library_routes import library_routes
@@ -58,6 +59,7 @@ def page_routes(service: JobService) -> list[Route]:
         *own,
         Route(f"{PREFIX}/settings", answered(_settings), methods=["POST"]),
         *extras_routes(service),
+        *extension_routes(service),
         *library_routes(service),
         *history_routes(service),
         *sentence_routes(),

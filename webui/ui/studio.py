@@ -46,9 +46,13 @@ class Studio:
 
 
 def build_studio(
-    quick: Mapping[str, Component], values: Mapping[str, Any], choices: Mapping[str, Choices], native: int
+    quick: Mapping[str, Component],
+    values: Mapping[str, Any],
+    choices: Mapping[str, Choices],
+    native: int,
+    extended: bool = False,
 ) -> Studio:
-    """Lay it out. `quick` are the fields that stand above the tabs."""
+    """Lay it out. `quick` are the fields that stand above the tabs; `extended`: extensions have a fold."""
     fields: dict[str, Component] = dict(quick)
     with gr.Row(elem_id="em-main", elem_classes=["em-studio"]):
         with gr.Column(elem_id="em-words"):
@@ -57,7 +61,7 @@ def build_studio(
             gr.HTML(asset("result.html"), elem_id="em-result-frame", apply_default_css=False)
         with gr.Column(elem_id="em-settings"):
             source_card(fields, values, choices)
-            preset, swap, seed_buttons, hint = _settings(fields, values, choices, native)
+            preset, swap, seed_buttons, hint = _settings(fields, values, choices, native, extended)
     return Studio(fields, preset, swap, seed_buttons, generate, hint)
 
 
@@ -85,7 +89,11 @@ def _words(fields: dict[str, Component], values: Mapping[str, Any], choices: Map
 
 
 def _settings(
-    fields: dict[str, Component], values: Mapping[str, Any], choices: Mapping[str, Choices], native: int
+    fields: dict[str, Component],
+    values: Mapping[str, Any],
+    choices: Mapping[str, Choices],
+    native: int,
+    extended: bool,
 ) -> tuple[gr.Radio, gr.Button, tuple[gr.Button, gr.Button, gr.Button, gr.Button], gr.HTML]:
     with gr.Column(elem_classes=["em-card"]):
         with gr.Row(elem_classes=["em-pair"]):
@@ -115,7 +123,7 @@ def _settings(
             random = icon_button("button.random", "dice", elem_id="em-random")
             reuse = icon_button("button.reuse", "reuse", elem_id="em-reuse")
     with gr.Column(elem_classes=["em-card", "em-folds"]):
-        others = folds(fields, values, choices)
+        others = folds(fields, values, choices, extended)
     return preset, swap, (random, reuse, *others), hint
 
 
@@ -134,6 +142,8 @@ def wire_small_buttons(studio: Studio) -> None:
     tell = "(...values) => emulsion.pictureSize.changed(values)"
     gr.on([field.change for field in sizes], inputs=sizes, js=tell, trigger_mode="always_last", **alone)
     random, reuse, random_variation, reuse_variation = studio.seed_buttons
+    extensions: Any = studio.fields["extensions"]
+    extensions.change(inputs=[extensions], js="(said) => emulsion.extensions.show(said)", **alone)
     for seed, fresh, again, kind in (
         (studio.fields["seed"], random, reuse, "seed"),
         (studio.fields["variation_seed"], random_variation, reuse_variation, "variationSeed"),

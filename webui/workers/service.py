@@ -11,6 +11,7 @@ from typing import Any
 
 from webui.captioning.names import captioners
 from webui.engine.catalogue import Catalogue, CheckpointFile
+from webui.engine.extensions import Extensions
 from webui.errors import InvalidRequest, NotFound, QueueFull, WorkerLost
 from webui.library.history import History
 from webui.limits import Limits, hold, hold_task
@@ -58,6 +59,7 @@ class JobService:
         self._queue = JobQueue(path, limit)
         self._changes = Changes()
         self.limits = Limits()  # of every request and task from now on
+        self.extensions = Extensions()  # as this process knows them
         self.scratch = Scratch(folder / "unsaved" / path.stem)
         self.blobs = Blobs(folder / blobs.FOLDER)
         self.blobs.prune()
