@@ -307,6 +307,8 @@ def test_a_changed_checkpoint_is_loaded_before_the_answer_comes(client, house):
     ("changes", "status"),
     [
         ({"sd_model_checkpoint": "no such"}, 404),
+        ({"sd_vae": "no such"}, 404),
+        ({"quicksettings_list": {"sd_vae": 1}}, 422),
         ({"CLIP_stop_at_last_layers": 99}, 422),
         ({"samples_format": "bmp", "jpeg_quality": 50}, 422),
         ({"outdir_txt2img_samples": "/etc"}, 422),

@@ -140,6 +140,7 @@ def test_a1111s_positional_arguments_are_read() -> None:
     assert (arguments["x_type"], arguments["x_values"]) == ("Steps", "20,30")
     assert (arguments["y_type"], arguments["y_values_dropdown"]) == ("Checkpoint name", 'one, "two, three"')
     assert (arguments["include_lone_images"], arguments["margin_size"]) == (False, 4)
+    assert from_positions("x/y/z plot", [*positional[:9], 0, 1, False], "txt2img")["include_lone_images"] is True
     cells = scripts.SCRIPTS["xyz"].plan(GenerationRequest(), arguments, lambda: 1)
     assert [cell.request.checkpoint for cell in cells] == ["one", "one", "two, three", "two, three"]
 

@@ -106,14 +106,18 @@ def without_private(options: dict[str, Any]) -> dict[str, Any]:
 def change_options(context: Context, changes: dict[str, Any]) -> None:
     """POST /options. Clients send the whole dictionary back with one value changed.
 
-    Raises SettingsError (422) and NotFound (404, the checkpoint), and then nothing has changed.
+    Raises SettingsError (422) and NotFound (404, the checkpoint or the VAE), and then nothing has changed.
     """
     with context.changing:
         before = current_options(context)
         new = {name: value for name, value in changes.items() if value is not None and before.get(name) != value}
         known, _ = known_options(new)
-        renamed = context.store.settings.changed(known)["checkpoint"]
-        load = renamed != context.store.settings["checkpoint"]
+        settings = context.store.settings
+        wanted = settings.changed(known)
+        renamed, vae = wanted["checkpoint"], wanted["vae"]
+        if vae != settings["vae"] and vae not in ("Automatic", "None"):
+            context.catalogue.find_vae(vae)  # one that is not there would fail every job from now on
+        load = renamed != settings["checkpoint"]
         if load and renamed:
             renamed = context.catalogue.find(renamed).name
         if load:

@@ -97,6 +97,8 @@ def _in_kind(option: Option | None, value: Any) -> Any:
         return value
     if isinstance(value, str):
         return option.read(value.strip())
+    if isinstance(option.default, bool) and value in (0, 1):
+        return bool(value)
     if isinstance(option.default, int) and isinstance(value, float) and value.is_integer():
         return int(value)
     return value
