@@ -36,6 +36,7 @@ REQUEST_FIELDS = frozenset(
     )
 )
 GUIDANCE_FIELDS = {"guidance_scale": "scale", "guidance_rescale": "rescale", "image_guidance_scale": "image_scale"}
+MASK_FIELDS = ("mask_blur", "masked_content", "area", "padding", "invert", "from_alpha", "round_mask", "soft")
 PictureSource = bytes | str | os.PathLike[str]  # the file's bytes, its path, or the name that `upload` gave
 
 
@@ -139,14 +140,20 @@ class Client:
         """Put a job into the queue and return its id.
 
         `fields` are those of a request (negative_prompt, seed, count, checkpoint …) and of its pass (steps, width,
-        height, sampler, schedule, guidance_scale, denoising_strength, image, mask …). What is not said is as the
-        checkpoint likes it. `image` and `mask` are bytes, paths, or names from `upload`. `settings` count for this job.
+        height, sampler, schedule, guidance_scale, denoising_strength, image, mask, mask_blur, masked_content …); /docs
+        lists them all. What is not said is as the checkpoint likes it. `image` and `mask` are bytes, paths, or names
+        from `upload`. `settings` count for this job.
         """
         request: dict[str, Any] = {name: value for name, value in fields.items() if name in REQUEST_FIELDS}
         step = {name: value for name, value in fields.items() if name not in REQUEST_FIELDS}
         guidance = {theirs: step.pop(ours) for ours, theirs in GUIDANCE_FIELDS.items() if ours in step}
         if guidance:
             step["guidance"] = {**step.get("guidance", {}), **guidance}
+        masking = {name: step.pop(name) for name in MASK_FIELDS if name in step}
+        if isinstance(masking.get("mask_blur"), int):
+            masking["mask_blur"] = [masking["mask_blur"]] * 2
+        if masking:
+            step["inpaint"] = {**step.get("inpaint", {}), **masking}
         for name in ("image", "mask"):
             if step.get(name) is not None:
                 step[name] = self.upload(step[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib.util
 import io
 import sys
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.api.started import ROOT, free_port, server
+from webui.request import GenerationRequest, Inpaint
 
 SMALL = {"steps": 2, "width": 64, "height": 64}
 
@@ -55,10 +57,6 @@ def test_it_needs_the_standard_library_only():
 
 
 def test_it_knows_every_field_of_a_request(module):
-    import dataclasses
-
-    from webui.request import GenerationRequest
-
     assert module.REQUEST_FIELDS | {"prompt"} == {field.name for field in dataclasses.fields(GenerationRequest)}
 
 
@@ -87,6 +85,17 @@ def test_a_picture_starts_from_bytes_from_a_file_or_from_an_upload(client, tmp_p
     step = client.job(job)["request"]["passes"][0]
     assert (step["source"], step["image"], step["mask"], step["denoising_strength"]) == ("image", name, name, 0.75)
     client.wait(job)
+
+
+def test_how_a_mask_is_used_is_said_beside_it(client):
+    job = client.submit("x", image=png(), mask=png(), mask_blur=2, masked_content="fill", area="masked", steps=2)
+    used = client.job(job)["request"]["passes"][0]["inpaint"]
+    assert (used["mask_blur"], used["masked_content"], used["area"], used["padding"]) == ([2, 2], "fill", "masked", 32)
+    client.wait(job)
+
+
+def test_it_knows_every_field_of_a_mask(module):
+    assert {*module.MASK_FIELDS, "condition_weight"} == {field.name for field in dataclasses.fields(Inpaint)}
 
 
 def test_a_picture_is_enlarged(client):
