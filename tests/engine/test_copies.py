@@ -75,6 +75,12 @@ def test_the_picture_before_hires_fix_is_the_one_that_its_infotext_makes(make, w
     assert np.abs(pixels(made.image).astype(int) - pixels(Image.open(copy)).astype(int)).max() <= 1
 
 
+def test_a_picture_that_is_enlarged_afterwards_is_not_kept_twice(make, wanted, outputs):
+    folder = outputs(save_before_hires=True)
+    make(hires(wanted, source="image", image=as_base64(noise_picture()), denoising_strength=0.0))
+    assert names(folder) == ["img2img/00000-5.png"]
+
+
 class Ending(JobHooks):
     """Fails in the second pass."""
 

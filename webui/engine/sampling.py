@@ -47,7 +47,8 @@ def sample(given: Surroundings, pictures: Sequence[PicturePlan], number: int, be
     heed(given.control)
     sources = sources_of(given, pictures, number)
     if before is not None and step.settings.source == "previous":
-        if given.plan.request.save and given.session.settings["save_before_hires"]:
+        wanted = given.plan.request.save and given.session.settings["save_before_hires"]
+        if wanted and given.plan.passes[number - 1].steps:  # else it is a picture that there is already
             keep_stage(given, pictures, number - 1, BEFORE_HIRES, decoded_pictures(given, before))
         before = leave(given, number, before)
     if step.steps == 0:
