@@ -252,6 +252,13 @@ def test_compression_is_the_quality_of_the_file(house):
     assert job_settings(fields)["quality"] == 40 and job_settings(fields)["picture_format"] == "jpg"
 
 
+def test_a_client_gets_as_many_pictures_as_it_asked_for_whatever_the_settings_add(house):
+    added = ("save_grids", "return_masks", "return_mask_composites")
+    settings = house.store.settings.changed(dict.fromkeys(added, True))
+    changed = settings.changed(job_settings(PromptFields(prompt="a cat")))
+    assert not any(changed[name] for name in added)
+
+
 def test_a_checkpoint_that_cannot_be_read_has_the_plain_defaults(house):
     assert facts_of(house.catalogue, None) is None
     assert asked(house).passes[0] == Pass()
