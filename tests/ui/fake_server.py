@@ -22,7 +22,10 @@ from tests.ui.fake_service import FakeCatalogue, FakeService  # noqa: E402
 from webui.api import downloads, me, merge, picture_info, vae  # noqa: E402
 from webui.api.context import Context  # noqa: E402
 from webui.api.problems import add_handlers  # noqa: E402
+from webui.engine.extensions import load_extensions  # noqa: E402
+from webui.extend import Registries  # noqa: E402
 from webui.library.history import History  # noqa: E402
+from webui.registry import Registry  # noqa: E402
 from webui.settings import SettingsStore  # noqa: E402
 from webui.ui.page import build_page, page_options  # noqa: E402
 from webui.ui.routes import page_routes  # noqa: E402
@@ -30,10 +33,16 @@ from webui.ui.script_routes import script_routes  # noqa: E402
 from webui.ui.settings_routes import settings_routes  # noqa: E402
 
 
+def apart() -> Registries:
+    """Registries that nothing else reads."""
+    return Registries(*(Registry(kind) for kind in ("sampler", "schedule", "family", "directive", "tab", "route")))
+
+
 def main(port: int, step_seconds: float) -> None:
     """Serve until killed. `/requests` tells what was submitted, and how many files Gradio keeps."""
     catalogue = FakeCatalogue(make_library(FOLDER))
     service = FakeService(FOLDER, step_seconds, catalogue)
+    service.extensions = load_extensions([Path(__file__).parents[1] / "data" / "extensions"], apart())
     service.history = History(FOLDER / "data" / "history.sqlite", [FOLDER / "outputs"])
     store = SettingsStore(catalogue.library.paths)
     app = FastAPI()
