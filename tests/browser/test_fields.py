@@ -237,6 +237,20 @@ def test_controls_are_named_by_their_labels_in_the_readers_language(open_page: C
     assert page.locator(".info-text.em-open").count() == 0
 
 
+def test_everything_on_the_page_follows_the_language(open_page: Callable[..., Any]) -> None:
+    page = open_page(locale="zh-CN")
+    page.fill(PROMPT, "a red apple")
+    page.click("#em-generate")
+    page.wait_for_selector("#em-status.em-over:has-text('完成')")
+    page.select_option("#em-language", "en")
+    left = """() => [...document.querySelectorAll("body *")].filter((e) => e.offsetParent && !e.closest("#em-language"))
+      .flatMap((e) => [...["title", "aria-label", "placeholder", "alt"].map((name) => e.getAttribute(name)),
+        ...[...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.textContent)])
+      .filter((text) => /[\\u4e00-\\u9fff]/.test(text ?? ""))"""
+    page.wait_for_selector("#em-status:has-text('Done')")
+    page.wait_for_function(f"({left})().length === 0")
+
+
 def test_hints_about_the_prompt_come_with_generate_and_go_again(open_page: Callable[..., Any]) -> None:
     page = open_page()
     page.fill(PROMPT, "一个红苹果")

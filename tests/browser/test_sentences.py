@@ -26,7 +26,7 @@ CUT = (
     ("The batch size is 100. It must be from 1 to 64.", "每批张数为 100。必须在 1 到 64 之间。"),
     # names of settings and of fields
     ("At most 2,000 are allowed by the setting limit_prompt.", "设置 limit_prompt 最多允许 2,000。"),
-    ("Hires steps is 3.5. A whole number was wanted.", "迭代步数为 3.5。应为整数。"),
+    ("Hires steps is 3.5. A whole number was wanted.", "高分步数为 3.5。应为整数。"),
     # what extensions say stays as it is, and names do
     ("user", "user"),
     ("My sentence: nothing of this is known. So there!", "My sentence: nothing of this is known. So there!"),

@@ -93,13 +93,14 @@ window.emulsion = {};
   }
 
   function translate(element) {
-    const { i18n, i18nTitle, i18nLabel } = element.dataset;
+    const { i18n, i18nTitle, i18nLabel, i18nPlaceholder } = element.dataset;
     if (i18n) element.textContent = t(i18n);
     if (i18nTitle) element.title = t(i18nTitle);
     if (i18nLabel) element.setAttribute("aria-label", t(i18nLabel));
+    if (i18nPlaceholder) element.placeholder = t(i18nPlaceholder);
   }
 
-  const TRANSLATED = "[data-i18n], [data-i18n-title], [data-i18n-label]";
+  const TRANSLATED = "[data-i18n], [data-i18n-title], [data-i18n-label], [data-i18n-placeholder]";
 
   // Gradio offers no way to set the language from outside; its settings menu calls this function of one of its modules.
   async function tellGradio(name) {
@@ -120,6 +121,7 @@ window.emulsion = {};
     if (one("#em-language")) one("#em-language").value = locale();
     tellGradio(locale());
     if (one("#em-generate")) one("#em-generate").title = t("shortcuts.hint");
+    document.querySelectorAll(".em-help").forEach(nameHelped);
     document.dispatchEvent(new CustomEvent("emulsion:language"));
   }
 
@@ -273,6 +275,7 @@ window.emulsion = {};
 
   onAppear(TRANSLATED, translate);
   onAppear(".em-icon", nameIcon);
+  onAppear("ul.option-list", (list) => (list.tabIndex = -1)); // else a list that scrolls is one more stop of the Tab key
   onAppear("#em-generate", (button) => (button.title = t("shortcuts.hint")));
   onAppear(".info-text", addHelp);
   onAppear("#em-language", fillLanguages);

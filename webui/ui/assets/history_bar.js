@@ -197,7 +197,6 @@
   document.addEventListener("emulsion:history-chosen", drawChosen);
   document.addEventListener("emulsion:language", () => {
     if (!opened) return;
-    one("#em-history-text").placeholder = t("history.search.placeholder");
     fillMenus().catch(() => {});
     draw();
     drawChosen();
@@ -208,7 +207,6 @@
   addEventListener("scroll", remember, { passive: true });
   onAppear("#em-history", show);
   onAppear("#em-history-text", (field) => {
-    field.placeholder = t("history.search.placeholder");
     field.oninput = () => {
       clearTimeout(typing);
       typing = setTimeout(look, TYPING);

@@ -12,6 +12,7 @@
   let timer = 0;
   let asking = false;
   let forever = false;
+  const OVER = ["done", "failed", "cancelled"];
   let last = null; // the last view that came
 
   // This tab's own jobs; a new tab begins with those of the last one.
@@ -99,14 +100,13 @@
 
   function apply(job, view) {
     last = view;
-    const over = ["done", "failed", "cancelled"].includes(view.state);
     if (view.pictures.length) emulsion.pictures.dropPreview();
     emulsion.pictures.setLive(view.state === "running");
     emulsion.pictures.add(job.id, view.pictures);
     job.have += view.pictures.length;
     if (view.state === "running") emulsion.pictures.setPreview(job.id, view.preview);
     if (view.notes.length) showNotes(view.notes);
-    if (over) finish(job, view);
+    if (OVER.includes(view.state)) finish(job, view);
     else showStatus(describe(view), view.state === "running" ? view.progress : 0);
   }
 
@@ -114,17 +114,20 @@
     queue.splice(queue.indexOf(job), 1);
     emulsion.pictures.setLive(false);
     document.title = "Emulsion";
-    if (view.state === "failed") {
-      setForever(false);
-      showError({ found: view.error || t("error.unknown") });
-      showStatus(t("status.failed"), null);
-    } else if (view.state === "cancelled") {
-      setForever(false);
-      showStatus(t("status.cancelled"), null);
-    } else {
-      showStatus(t("status.done", { time: duration(view.seconds ?? 0) }), null);
-      if (forever && !queue.length) one("#em-generate")?.click();
-    }
+    if (view.state !== "done") setForever(false);
+    if (view.state === "failed") showError({ found: view.error || t("error.unknown") });
+    showStatus(outcome(view), null);
+    if (forever && !queue.length) one("#em-generate")?.click();
+  }
+
+  // The last word on a job.
+  function outcome(view) {
+    return t(`status.${view.state}`, { time: duration(view.seconds ?? 0) });
+  }
+
+  function translate() {
+    drawButtons();
+    if (OVER.includes(last?.state) && one("#em-status.em-over:not([hidden])")) showStatus(outcome(last), null);
   }
 
   // ---- words ----
@@ -272,7 +275,7 @@
     onAppear(`#${id}`, (button) => (button.onclick = act));
   }
   document.addEventListener("visibilitychange", () => document.hidden || poll());
-  document.addEventListener("emulsion:language", drawButtons);
+  document.addEventListener("emulsion:language", translate);
 
   emulsion.jobs = { follow, notSent, wish, seedOfShown, selection, last: () => known.at(-1) ?? "", busy: () => queue.length > 0 };
 })();

@@ -256,7 +256,8 @@
 
     translate() {
       this.bar.translate();
-      if (this.loaded) this.load();
+      this.stale = true;
+      if (this.visible()) this.show();
     }
   }
 

@@ -79,7 +79,7 @@
       recipe: make("input", { type: "checkbox", checked: true }),
       start: make("button", { type: "submit", className: "em-button em-strong", i18n: "merge.start" }),
     };
-    parts.blocks.placeholder = t("merge.blocks.placeholder");
+    parts.blocks.dataset.i18nPlaceholder = "merge.blocks.placeholder";
     parts.alpha.oninput = () => (parts.number.value = parts.alpha.value);
     parts.number.oninput = () => (parts.alpha.value = parts.number.value);
     parts.name.oninput = () => (parts.named = Boolean(parts.name.value));
@@ -243,7 +243,7 @@
       onclick: () => row.remove(),
     });
     const row = make("div", { className: "em-lora-row" }, name, weight, close);
-    name.placeholder = t("merge.loras.name");
+    name.dataset.i18nPlaceholder = "merge.loras.name";
     name.oninput = soon(() => offer(name.value), 200);
     parts.loras.append(row);
     offer("");

@@ -55,6 +55,7 @@
       const key = `${picture.job}/${picture.index}`;
       const tile = [...strip.children].find((child) => child.dataset.key === key) ?? newTile(picture, key);
       tile.setAttribute("aria-selected", String(picture === shown && !(live && following)));
+      tile.firstChild.alt = t("result.picture", { number: picture.index + 1, seed: picture.seed });
       return tile;
     });
     if (live) tiles.unshift(liveTile(strip));
@@ -71,7 +72,6 @@
     const image = new Image();
     image.loading = "lazy";
     image.src = url(picture);
-    image.alt = t("result.picture", { number: picture.index + 1, seed: picture.seed });
     tile.append(image);
     tile.onclick = () => {
       following = false;

@@ -39,6 +39,13 @@
     counter.title = t("counter.title", { used, capacity });
   }
 
+  function translateCounts() {
+    for (const id of PROMPTS) {
+      const [used, capacity] = one(`#${id} .em-counter`)?.textContent.split("/") ?? [];
+      if (capacity) showCount(id, used, capacity);
+    }
+  }
+
   function addCounter(field) {
     const counter = document.createElement("span");
     counter.className = "em-counter";
@@ -172,6 +179,7 @@
 
   const isPrompt = (element) => PROMPTS.some((id) => element?.closest?.(`#${id}`)) && "selectionStart" in element;
 
+  document.addEventListener("emulsion:language", translateCounts);
   for (const id of PROMPTS) onAppear(`#${id} textarea`, addCounter);
   onAppear("[data-example]", (button) => {
     button.onclick = () => {
