@@ -217,6 +217,8 @@ def test_every_field_explains_itself(open_page: Callable[..., Any]) -> None:
     assert page.locator(".info-text").count() == page.locator(".em-help").count() >= 38
     page.click("#em-sampler .em-help")
     assert "noise into a picture" in page.inner_text("#em-sampler .info-text")
+    page.evaluate("emulsion.fields.values()")  # presses a hidden button, as the marks of the folds do after each click
+    page.wait_for_selector("#em-sampler .info-text.em-open")
     page.keyboard.press("Escape")
     page.wait_for_selector("#em-sampler .info-text:not(.em-open)", state="attached")
 

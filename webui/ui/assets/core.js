@@ -279,7 +279,9 @@ window.emulsion = {};
   onAppear("#em-generate", (button) => (button.title = t("shortcuts.hint")));
   onAppear(".info-text", addHelp);
   onAppear("#em-language", fillLanguages);
-  document.addEventListener("click", (event) => event.target.closest(".em-help, .info-text") || closeHelp());
+  document.addEventListener("click", ({ target, isTrusted }) => {
+    if (isTrusted && !target.closest(".em-help, .info-text")) closeHelp(); // scripts press hidden buttons at any time
+  });
   const asked = closest(new URLSearchParams(location.search).get("__lang"));
   if (asked) store("localStorage", LANGUAGE_KEY, asked);
   new MutationObserver(schedule).observe(document.documentElement, { childList: true, subtree: true });
