@@ -29,7 +29,7 @@ import benchmarks.upscaling  # noqa: F401  (importing registers)
 from benchmarks.registry import BENCHMARKS, Row, Setting
 
 ABOUT = "Measure speed and memory: print a table, write a JSON file. The first run makes a file of 2.1 GB."
-ASKED_FOR = ("soak", "page")  # only: what a server stands, in 20 minutes, and what needs a browser
+ASKED_FOR = ("soak", "page")  # only: what a server stands, in 12 minutes, and what needs a browser
 
 
 def main(argv: Sequence[str] | None = None) -> int:

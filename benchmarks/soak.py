@@ -34,7 +34,7 @@ PAGE, REAL = "nowebui=False", "nowebui=False, extensions=False, device='cpu'"
 
 @BENCHMARKS.register("soak")
 def soak(setting: Setting) -> Iterable[Row]:
-    """Everything, some 20 minutes."""
+    """Everything, some 12 minutes."""
 
     def size(full: int) -> int:
         return max(1, round(full * setting.repeats / 3))
