@@ -152,13 +152,12 @@ def test_fields_reach_the_request(client, house):
         "s_noise": 1.01,
         "s_min_uncond": 0.3,
         "tiling": True,
-        "styles": ["a"],
     }
     assert txt2img(client, **fields).status_code == 200
     request = last_request(house.service)
     step, options = request.passes[0], request.passes[0].options
     assert (request.seed, request.variation_seed, request.variation_strength) == (4294967296, 3, 0.25)
-    assert (request.resize_seed_from, request.tiling, request.styles) == ((512, 256), True, ("a",))
+    assert (request.resize_seed_from, request.tiling) == ((512, 256), True)
     assert (options.eta, options.s_churn, options.s_tmin, options.s_tmax, options.s_noise) == (0.5, 1, 0.1, 2, 1.01)
     assert step.guidance.minimum_sigma == 0.3
 
@@ -378,3 +377,16 @@ def test_the_limits_of_the_queue_count_from_the_moment_that_they_are_changed(hou
         assert (queue.limit, queue.limit_per_client) == (3, 2) == (changed["queue_limit"], 2)
     finally:
         house.context.change_settings({"queue_limit": 64, "queue_limit_per_client": 64})
+
+
+def test_styles_that_are_not_there_are_left_out_as_a1111_does_and_said(client, house):
+    path = house.paths.data / "styles.csv"
+    path.write_text("name,prompt,negative_prompt\nInk,ink,\n", "utf-8")
+    try:
+        answer = txt2img(client, styles=["Ink", "Of elsewhere"])
+    finally:
+        path.unlink()
+    info = json.loads(answer.json()["info"])
+    assert answer.status_code == 200
+    assert last_request(house.service).styles == ("Ink",) and info["styles"] == ["Ink"]
+    assert info["notes"] == ["There is no style named 'Of elsewhere'; it was left out."]

@@ -23,7 +23,7 @@ from webui.api.requests import effective_settings, make_request
 from webui.errors import InvalidRequest, WorkerLost
 from webui.identity import Level, demand, sits_here
 from webui.logs import private
-from webui.request import GenerationRequest
+from webui.request import GenerationRequest, replace
 from webui.scripts import SCRIPTS, from_positions
 from webui.settings import Settings, job_options
 from webui.workers.queue import FAILED
@@ -71,7 +71,15 @@ def _read(context: Context, fields: Fields, tab: str) -> tuple[Fields, Generatio
     fields = filled(fields, fills)
     settings = effective_settings(fields, context.store.settings, context.catalogue)
     carrying = _with_pictures(fields, settings, context.offline)
-    return fields, make_request(carrying, settings, *names, base), settings
+    return fields, _with_known_styles(make_request(carrying, settings, *names, base), context), settings
+
+
+def _with_known_styles(request: GenerationRequest, context: Context) -> GenerationRequest:
+    """Without the styles that are not there, as A1111 has it: clients send names of other installations, and "None"."""
+    if not request.styles:
+        return request
+    known = context.catalogue.styles()
+    return replace(request, styles=tuple(name for name in request.styles if name in known))
 
 
 def _check_text(fields: GenerationFields) -> None:

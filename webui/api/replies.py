@@ -102,8 +102,12 @@ def _info(
         "clip_skip": request.clip_skip,
         "is_using_inpainting_conditioning": False,
         "version": facts.get("version", "Emulsion"),
-        "notes": list(job.notes),
+        "notes": [*_ignored_styles(fields, request), *job.notes],
     }
+
+
+def _ignored_styles(fields: GenerationFields, request: GenerationRequest) -> list[str]:
+    return [f"There is no style named {name!r}; it was left out." for name in fields.styles if name not in request.styles]
 
 
 def _strength(fields: GenerationFields, request: GenerationRequest) -> float | None:
