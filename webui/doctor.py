@@ -163,6 +163,9 @@ def examine_folders(paths: Paths) -> list[Finding]:
     for kind in MODEL_FOLDERS:
         folders = paths.folders(kind)
         files = [file for folder in folders for file in folder.rglob("*") if is_model(file)]
+        # The starter's folder holds its checkpoint and what its previews are drawn with.
+        own = kind == "preview_decoders"
+        files = [file for file in files if file.parent != paths.starter or file.stem.endswith("_preview") == own]
         if kind == "checkpoints" and paths.models.is_dir():  # they may also lie in the models folder itself
             folders = (paths.models, *folders)
             files += [file for file in paths.models.iterdir() if is_model(file)]
@@ -180,7 +183,7 @@ def examine_folders(paths: Paths) -> list[Finding]:
 
 def is_model(file: Path) -> bool:
     """Whether a file is named like a model."""
-    return file.suffix.lower() in (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf") and file.is_file()
+    return file.suffix.lower() in (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf") and file.is_file()
 
 
 def joined(folders: tuple[Path, ...]) -> str:

@@ -308,6 +308,12 @@ def test_the_doctor_counts_the_models_that_are_there(tmp_path: Path) -> None:
     assert found["Checkpoints"].startswith("2 file(s) in ")
 
 
+def test_the_doctor_counts_the_starter_and_its_preview_decoder_each_as_what_it_is(tmp_path: Path) -> None:
+    paths = Paths(data=tmp_path, models=tmp_path / "models")
+    found = {finding.topic: finding.found for finding in doctor.examine_folders(paths)}
+    assert found["Checkpoints"].startswith("1 file(s) in ") and found["Preview decoders"].startswith("1 file(s) in ")
+
+
 def test_the_doctor_sees_the_torch_of_this_python() -> None:
     import torch
 
