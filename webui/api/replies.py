@@ -107,7 +107,9 @@ def _info(
 
 
 def _ignored_styles(fields: GenerationFields, request: GenerationRequest) -> list[str]:
-    return [f"There is no style named {name!r}; it was left out." for name in fields.styles if name not in request.styles]
+    return [
+        f"There is no style named {name!r}; it was left out." for name in fields.styles if name not in request.styles
+    ]
 
 
 def _strength(fields: GenerationFields, request: GenerationRequest) -> float | None:
