@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+UNSTEADY = Path(__file__).with_name("unsteady.js")
 KEPT = "cookies,local_storage,indexeddb,cache_storage,service_workers,file_systems,storage_buckets"
 
 
@@ -35,6 +37,8 @@ class Chromium:
     Ordinary pages share a profile on the disk: Chromium keeps scripts there as compiled, which halves the work of
     opening the page. Whatever a page keeps itself is forgotten before the next one is opened.
     """
+
+    unsteady = 0  # a number to draw delays from; 0: none
 
     def __init__(self) -> None:
         self._running = ExitStack()
@@ -70,7 +74,10 @@ class Chromium:
             self._forget("{0.scheme}://{0.netloc}".format(urlsplit(address)))
             page = self.profile.new_page()
             page.set_viewport_size({"width": width, "height": height})
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000 if self.unsteady else 20_000)
+        if self.unsteady:
+            page.add_init_script(UNSTEADY.read_text("utf-8").replace("SEED", str(self.unsteady)))
+            page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 3})
         return page
 
     def _forget(self, origin: str) -> None:

@@ -21,6 +21,11 @@ STEP_SECONDS = 0.06
 RUNNING = Chromium()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Take over from the command line how unsteady the pages are."""
+    RUNNING.unsteady = config.getoption("--unsteady", 0)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip with the reason where there is no browser."""
     why = None

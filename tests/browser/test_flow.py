@@ -95,8 +95,8 @@ def over_http(program: str, picture: bytes, mask: bytes, infotext: str) -> bytes
 
 
 @pytest.mark.slow
-def test_a_picture_is_made_repainted_enlarged_and_found_again(program: str, home: Path, browser: Any) -> None:
-    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+def test_a_picture_is_made_repainted_enlarged_and_found_again(program: str, home: Path, chromium: Any) -> None:
+    page = chromium.page(program, 1440, 1000)
     page.set_default_timeout(1000 * PATIENCE)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -141,4 +141,3 @@ def test_a_picture_is_made_repainted_enlarged_and_found_again(program: str, home
     enlarged = max((home / "outputs").rglob("*.png"), key=lambda path: path.stat().st_mtime)
     assert Image.open(enlarged).size == (256, 256)
     assert errors == []
-    page.close()

@@ -57,6 +57,7 @@ def test_the_old_picture_stays_until_the_new_one_is_there(open_page: Callable[..
     page.click("#em-generate")
     wait_text(page, "Done")
     first = page.get_attribute("#em-picture", "src")
+    set_number(page, "em-steps", 60)  # long enough to be looked at
     page.click("#em-generate")
     page.wait_for_selector("body.em-busy")
     assert page.get_attribute("#em-picture", "src") == first

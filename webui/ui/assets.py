@@ -13,7 +13,7 @@ from webui.ui.panels import panel_style
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (  # in the order of their needs
-    *("core.js", "sentences.js", "account.js", "tabs.js", "tasks.js", "jobs.js"),
+    *("core.js", "turns.js", "sentences.js", "account.js", "tabs.js", "tasks.js", "jobs.js"),
     *("pictures.js", "prompt.js", "settings.js"),
     *("canvas_paint.js", "canvas_files.js", "canvas.js", "canvas_view.js", "canvas_tools.js", "canvas_bar.js"),
     *("picture_size.js", "studio.js", "keys.js", "picture_info.js", "describe.js"),

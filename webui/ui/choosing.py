@@ -118,6 +118,7 @@ def wire_choosing(studio: Studio, service: JobService, natives: gr.State) -> Non
     language = gr.Textbox("en", visible="hidden")
     outputs = [*(fields[name] for name in CHECKS), *size, natives, report]
     js = "(wanted, language, ...rest) => [emulsion.choosing.taken(), emulsion.locale(), ...rest]"
-    done = button.click(chosen, [report, language, *size, natives], outputs, js=js, **QUIET)
+    inputs = [report, language, *size, natives]
+    done = button.click(chosen, inputs, outputs, js=js, trigger_mode="multiple", **QUIET)
     done.success(None, [report], None, js="(report) => emulsion.choosing.done(report)", **QUIET)
     done.failure(None, None, None, js="() => emulsion.choosing.done('')", **QUIET)

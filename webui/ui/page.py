@@ -158,23 +158,27 @@ def _wire(
     loaded = page.load(opened, [language, report], [*inputs, natives], js=js, **QUIET)
     loaded.then(None, js="() => document.body.classList.add('em-ready')", **QUIET)
     loaded.then(names_ready, [language], menu_fields, js=where, **QUIET)
-    translate.click(refreshed, [language], menu_fields, js=where, **QUIET).then(
-        hinted, hint_inputs, [studio.hint, studio.preset], js=_WITH_LANGUAGE, preprocess=False, **QUIET
-    )
-    refresh.click(refreshed, [language], menu_fields, js=where, **QUIET)
-    fields["checkpoint"].input(fitted, [fields["checkpoint"], *size_fields, natives], [*size_fields, natives], **QUIET)
+    again: Any = {"trigger_mode": "always_last", **QUIET}  # what comes meanwhile counts too
+    translated = translate.click(refreshed, [language], menu_fields, js=where, **again)
+    refresh.click(refreshed, [language], menu_fields, js=where, **again)
+    fields["checkpoint"].input(fitted, [fields["checkpoint"], *size_fields, natives], [*size_fields, natives], **again)
     triggers = [fields[name].change for name in ("checkpoint", "width", "height", "guidance_scale")]
     words = (fields["prompt"].blur, fields["negative_prompt"].blur, studio.generate.click)
-    gr.on(
-        [*triggers, *words, page.load],
+    look = "() => emulsion.turns.pressOnce('em-look')"
+    gr.on([*triggers, *words, page.load], None, js=look, trigger_mode="multiple", **QUIET)
+    translated.then(None, js=look, **QUIET)
+    looked = gr.Button(visible="hidden", elem_id="em-look").click(
         hinted,
         hint_inputs,
         [studio.hint, studio.preset],
         js=_WITH_LANGUAGE,
-        trigger_mode="always_last",
+        trigger_mode="multiple",
         preprocess=False,  # Gradio fails for what is out of a slider's range
         **QUIET,
     )
+    over = "() => emulsion.turns.over('em-look')"
+    looked.success(None, js=over, **QUIET)
+    looked.failure(None, js=over, **QUIET)
     wire_choosing(studio, service, natives)
     _wire_filling(studio, service, settings, natives, language)
 
@@ -197,9 +201,10 @@ def _wire_filling(
 
     take.click(None, inputs, None, js="(...values) => emulsion.fields.taken(values)", **QUIET)
     wanted = "() => [emulsion.settings.taken(), emulsion.locale()]"
-    fill.click(filled, [report, language], [*inputs, natives, report], js=wanted, **QUIET).success(
-        None, [report], None, js="(report) => emulsion.settings.filled(report)", **QUIET
-    )
+    outputs = [*inputs, natives, report]
+    done = fill.click(filled, [report, language], outputs, js=wanted, trigger_mode="multiple", **QUIET)
+    done.success(None, [report], None, js="(report) => emulsion.settings.filled(report)", **QUIET)
+    done.failure(None, None, None, js="() => emulsion.settings.filled('')", **QUIET)
 
 
 def _shown(name: str, choices: Choices) -> dict[str, Any]:

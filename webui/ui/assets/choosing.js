@@ -2,19 +2,16 @@
 "use strict";
 
 (() => {
-  const { one, input, complain } = emulsion;
+  const { input, complain } = emulsion;
   let wanted = "{}";
   let answer = null; // resolves the promise of the call under way
 
   // {field: value} for checkpoint, vae, sampler, schedule, steps, guidance_scale, eta. Resolves with the checked values,
   // or with null after telling what is wrong.
   function set(values) {
-    answer?.(null);
-    wanted = JSON.stringify(values);
-    return new Promise((resolve) => {
-      answer = resolve;
-      one("#em-choose").click();
-    });
+    return new Promise((resolve) =>
+      emulsion.turns.press("em-choose", () => ([wanted, answer] = [JSON.stringify(values), resolve])),
+    );
   }
 
   function done(report) {
@@ -24,6 +21,7 @@
     answer?.(values ?? null);
     answer = null;
     document.dispatchEvent(new CustomEvent("emulsion:chosen"));
+    emulsion.turns.over("em-choose");
   }
 
   // The checkpoint or VAE as its menu shows it: "name [hash]", or the word for an automatic one.

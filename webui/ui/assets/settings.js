@@ -6,15 +6,13 @@
   const MEGABYTES = 64;
   const LOOKS_LIKE = /(^|\n)\s*Steps: *\d+,[^\n]*(Sampler|Seed|CFG scale|Size):/;
   const STUDIO = ["txt2img", "img2img", "inpaint"];
-  let pending = {};
+  let pending = {}; // what is being filled in
   let last = null; // where it comes from: {file, info}, {undo} or {after}
 
   // Hands anything to the server that `filling.py` understands. `source`: {file, info} of a file, {undo} to offer taking it
   // back, {after} to be called when a quiet filling is done.
   function fill(wanted, source = null) {
-    pending = wanted;
-    last = source;
-    one("#em-fill").click();
+    emulsion.turns.press("em-fill", () => ([pending, last] = [wanted, source]));
   }
 
   // Hands a text to the server, which fills the fields.
@@ -28,8 +26,14 @@
 
   const taken = () => JSON.stringify(pending);
 
+  // The server's answer, "" where none came.
   function filled(report) {
-    const { notes, error, quiet, script } = JSON.parse(report || "{}");
+    if (report) tell(JSON.parse(report));
+    else complain(new TypeError());
+    emulsion.turns.over("em-fill");
+  }
+
+  function tell({ notes, error, quiet, script }) {
     if (error) return toast([error.found, error.wanted, error.remedy], { bad: true });
     document.dispatchEvent(new Event("emulsion:filled"));
     if (quiet) return last?.after?.();

@@ -8,6 +8,7 @@
   const CANVAS_MODES = { img2img: "sketch", inpaint: "mask" };
   const sent = {}; // what: {revision, id} of the last upload
   let once = null; // {mode, image, width, height, seed} of a finished picture that the next job starts from
+  let sending = 0; // the newest picture that was sent to the canvas wins
 
   async function upload(blob) {
     const headers = { "Content-Type": "application/octet-stream" };
@@ -60,7 +61,8 @@
   const isPainted = ({ infotext = "" }) => /, Mask blur: /.test(infotext);
 
   // Takes a picture {url, name, width, height} to a tab; without one, the finished picture that is shown. Tabs without
-  // the canvas hear of it by the event "emulsion:send" with {to, url, name, options}.
+  // the canvas hear of it by the event "emulsion:send" with {to, url, name, options}. A person who goes elsewhere while
+  // a large picture is on its way is not fetched back.
   async function sendTo(tab, picture = shownPicture()) {
     if (!picture) return;
     if (!(tab in CANVAS_MODES)) {
@@ -68,13 +70,17 @@
       document.dispatchEvent(new CustomEvent("emulsion:send", { detail }));
       return emulsion.tabs.open(tab);
     }
+    const turn = ++sending;
+    const from = emulsion.tabs.current();
     try {
       const keepMask = tab === "inpaint" && isPainted(picture); // the next round of the same place
       const blob = await blobOf(picture);
+      if (turn !== sending) return;
       if (!(await emulsion.canvas.replace(blob, { name: picture.name, keepMask, whole: true }))) return;
     } catch (error) {
       return complain(error);
     }
+    if (turn !== sending || emulsion.tabs.current() !== from) return;
     emulsion.tabs.open(tab);
     one("#em-source")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
