@@ -122,6 +122,38 @@ def test_on_a_phone_the_drawer_covers_the_screen(open_page: OpenPage) -> None:
     assert page.evaluate("document.querySelector('.em-drawer .em-library').scrollWidth") <= 390
 
 
+WITHIN = "document.activeElement.closest('.em-drawer') !== null"
+
+
+def test_a_drawer_that_covers_the_page_keeps_the_focus(open_page: OpenPage) -> None:
+    page = open_page(width=390, height=844)
+    page.focus("#em-add-lora")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".em-drawer[aria-modal=true] .em-model")
+    stops = page.evaluate("""[...document.querySelectorAll('.em-drawer :is(button, input, select)')]
+        .filter((e) => e.tabIndex >= 0 && e.offsetParent).length""")
+    for key in ("Tab", "Shift+Tab"):
+        for _ in range(stops + 1):
+            page.keyboard.press(key)
+            assert page.evaluate(WITHIN)
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".em-drawer", state="hidden")
+    assert page.evaluate("document.activeElement.id") == "em-add-lora"
+
+
+def test_a_drawer_beside_the_page_lets_the_focus_go(open_page: OpenPage) -> None:
+    page = open_page(width=1440)
+    page.click("#em-add-lora")
+    page.wait_for_selector(".em-drawer[aria-modal=false] .em-model")
+    page.focus(".em-drawer .em-close")
+    page.keyboard.press("Shift+Tab")
+    assert not page.evaluate(WITHIN)
+    page.focus("#em-tab-txt2img-button")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".em-drawer", state="hidden")
+    assert page.evaluate("document.activeElement.id") == "em-tab-img2img-button"
+
+
 def test_what_a_distilled_lora_wants_is_offered_and_set_by_a_click_only(open_page: OpenPage) -> None:
     page = open_page()
     page.fill(PROMPT, "a street <lora:lcm-lora-sdv1-5:1>")
