@@ -82,6 +82,31 @@ def test_several_pictures_are_made_to_one_size(open_page: Callable[..., Any], fi
     page.wait_for_function("document.querySelector('#em-extras-list').children.length === 1")
 
 
+def test_each_field_is_explained_and_named_in_the_readers_language(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    extras(page)
+    fields = "#em-extras [data-extras], #em-extras-folder, #em-extras-out"
+    without = f"""[...document.querySelectorAll('{fields}')].filter((e) => !e.closest('.em-explained')?.querySelector(
+        '.em-help')).map((e) => e.outerHTML)"""
+    assert page.evaluate(without) == []
+    box = page.locator(".em-explained:has([data-extras=max_side])")
+    text = box.locator(".info-text")
+    assert not text.is_visible()
+    box.locator(".em-help").focus()
+    page.keyboard.press("Enter")
+    assert "0: no limit" in text.inner_text()
+    assert box.locator(".em-help").get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Escape")
+    assert not text.is_visible()
+    box.locator(".em-name > span").click()
+    assert page.evaluate("document.activeElement.dataset.extras") == "max_side"
+    page.select_option("#em-language", "zh-CN")
+    page.get_by_role("spinbutton", name="最长边上限", exact=True).wait_for()
+    page.get_by_role("combobox", name="第二个放大算法", exact=True).wait_for()
+    page.get_by_role("checkbox", name="按设置中的格式保存到输出文件夹").wait_for()
+    page.get_by_role("button", name=": 最长边上限").wait_for()
+
+
 def test_a_folder_that_holds_nothing_is_said_to(open_page: Callable[..., Any], tmp_path: Path) -> None:
     page = open_page()
     extras(page)

@@ -140,20 +140,22 @@ window.emulsion = {};
 
   const nameIcon = (button) => withWords(button, () => (button.title = button.textContent.trim()));
 
+  const FIELDS = "input:not([aria-hidden]), textarea, .em-select";
+  const NAMED = "input:not([type=checkbox], [type=radio]), textarea, .em-select";
+
   // What Gradio names in English or not at all: the "?" is the first control within a label, so the label would be its.
   function nameHelped(button) {
     const name = [...button.parentElement.childNodes].filter((node) => node !== button).map((node) => node.textContent);
     const words = name.join(" ").trim();
     button.setAttribute("aria-label", `${t("button.help")}: ${words}`);
-    for (const field of button.closest(".block").querySelectorAll("input:not([type=checkbox], [type=radio]), textarea")) {
-      field.setAttribute("aria-label", words);
-    }
+    const named = button.closest(".em-explained, .block").querySelectorAll(NAMED);
+    named.forEach((field) => field.setAttribute("aria-label", words));
   }
 
   // A click on a label goes to its field.
   function toField(event) {
     if (event.target.closest(".em-help, input, textarea")) return;
-    const field = event.currentTarget.closest("label")?.querySelector("input, textarea");
+    const field = event.currentTarget.closest("label, .em-explained")?.querySelector(FIELDS);
     if (!field) return;
     event.preventDefault();
     field.focus();
@@ -221,10 +223,17 @@ window.emulsion = {};
     toast([found, wanted, remedy], { bad: true });
   }
 
-  // ---- explanations: a small "?" beside each label shows Gradio's info text ----
+  // ---- explanations: a small "?" beside each label shows Gradio's info text, or that of `data-info` ----
+
+  function explain(element) {
+    const info = document.createElement("div");
+    info.className = "info-text";
+    info.dataset.i18n = element.dataset.info;
+    element.append(info);
+  }
 
   function addHelp(info) {
-    const name = info.parentElement.querySelector("[data-testid='block-info'], .checkbox-container");
+    const name = info.parentElement.querySelector("[data-testid='block-info'], .checkbox-container, .em-name");
     if (!name || name.querySelector(".em-help")) return;
     const button = document.createElement("button");
     button.type = "button";
@@ -241,7 +250,7 @@ window.emulsion = {};
     };
     name.append(button);
     withWords(name, () => nameHelped(button));
-    if (name.matches("[data-testid='block-info']")) name.addEventListener("click", toField);
+    if (name.matches("[data-testid='block-info'], .em-name:not(:has(label))")) name.addEventListener("click", toField);
   }
 
   function closeHelp() {
@@ -277,6 +286,7 @@ window.emulsion = {};
   onAppear(".em-icon", nameIcon);
   onAppear("ul.option-list", (list) => (list.tabIndex = -1)); // else a list that scrolls is one more stop of the Tab key
   onAppear("#em-generate", (button) => (button.title = t("shortcuts.hint")));
+  onAppear(".em-explained", explain);
   onAppear(".info-text", addHelp);
   onAppear("#em-language", fillLanguages);
   document.addEventListener("click", ({ target, isTrusted }) => {

@@ -66,19 +66,19 @@
 
   // How much of a face restorer's work is taken, and its own weight.
   function face(name) {
-    const parts = { visibility: "extras.face.visibility", weight: "extras.face.weight" };
-    return Object.entries(parts).map(([part, key]) => {
-      const label = document.createElement("label");
-      const words = document.createElement("span");
-      words.textContent = t(key, { name });
-      const field = Object.assign(document.createElement("input"), { type: "number", min: 0, max: 1, step: "any" });
-      field.className = "em-input";
-      field.value = values.faces[name]?.[part] ?? 0;
+    const { make } = emulsion.elements;
+    const parts = {
+      visibility: ["extras.face.visibility", "extras.face.visibility.info"],
+      weight: ["extras.face.weight", "extras.face.weight.info"],
+    };
+    return Object.entries(parts).map(([part, [key, info]]) => {
+      const words = make("span", { textContent: t(key, { name }) });
+      const value = values.faces[name]?.[part] ?? 0;
+      const field = make("input", { type: "number", className: "em-input", min: 0, max: 1, step: "any", value });
       field.oninput = () => {
         set("faces", { ...values.faces, [name]: { ...values.faces[name], [part]: share(field.value) } });
       };
-      label.append(words, field);
-      return label;
+      return make("div", { className: "em-explained", data: { info } }, make("span", { className: "em-name" }, words), field);
     });
   }
 
