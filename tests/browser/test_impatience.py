@@ -1,0 +1,90 @@
+"""People who do not wait for one thing before they do the next: the newest wish wins, and nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+PROMPT = "#em-prompt textarea"
+HOLD = """name => {
+    const quick = window[name];
+    window.letGo = null;
+    window[name] = async (...words) => {
+        window[name] = quick;
+        await new Promise((after) => (window.letGo = after));
+        return quick(...words);
+    };
+}"""  # the next call of a function waits for letGo()
+
+
+def generate(page: Any, prompt: str) -> None:
+    """Make a picture and wait for it."""
+    page.fill(PROMPT, prompt)
+    page.click("#em-generate")
+    page.wait_for_selector("#em-details:not([hidden])")
+    page.wait_for_selector("body:not(.em-busy)")
+
+
+def held(page: Any) -> None:
+    """Wait until the held function has been called."""
+    page.wait_for_function("Boolean(window.letGo)")
+
+
+def test_who_goes_elsewhere_while_a_picture_is_on_its_way_is_not_fetched_back(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    generate(page, "a red apple")
+    page.evaluate(HOLD, "createImageBitmap")
+    page.click("[data-send-to=inpaint]")
+    held(page)
+    page.click("#em-tab-history-button")
+    page.evaluate("letGo()")
+    page.wait_for_function("emulsion.canvas.has()")
+    assert page.evaluate("new Promise((done) => setTimeout(() => done(emulsion.tabs.current()), 100))") == "history"
+
+
+def test_of_two_pictures_that_are_sent_the_newer_stays(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    generate(page, "a red apple")
+    first = page.evaluate("emulsion.pictures.shown().name")
+    page.evaluate(HOLD, "fetch")
+    page.evaluate("void emulsion.studio.sendTo('img2img')")
+    held(page)
+    page.evaluate("letGo = [letGo]")
+    generate(page, "a green apple")
+    second = page.evaluate("emulsion.pictures.shown().name")
+    assert second != first
+    page.evaluate("emulsion.studio.sendTo('img2img')")
+    assert page.evaluate("emulsion.canvas.name()") == second
+    page.evaluate("letGo[0]()")
+    assert page.evaluate("new Promise((done) => setTimeout(() => done(emulsion.canvas.name()), 200))") == second
+
+
+def test_the_chosen_size_is_marked_however_quickly_it_changes(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.evaluate(HOLD, "fetch")
+    page.click("#em-preset label:has-text('144 × 112')")
+    held(page)
+    page.click("#em-swap")
+    page.wait_for_function("document.querySelector('#em-height input').value === '144'")
+    page.evaluate("letGo()")
+    page.wait_for_selector("#em-preset label.selected:has-text('112 × 144')")
+    assert page.evaluate("new Promise((done) => setTimeout(() => done(true), 200))")
+    assert page.locator("#em-preset label.selected").inner_text() == "112 × 144"
+
+
+def test_fields_are_filled_in_the_order_of_the_wishes(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.evaluate(HOLD, "fetch")
+    page.evaluate("emulsion.settings.fill({ values: { prompt: 'first', seed: '1' }, quiet: true })")
+    held(page)
+    page.evaluate("emulsion.settings.fill({ values: { prompt: 'second' }, quiet: true })")
+    page.evaluate("letGo()")
+    page.wait_for_function("document.querySelector('#em-prompt textarea').value === 'second'")
+    assert page.input_value("#em-seed input") == "1"
+
+
+def test_two_choices_of_one_moment_are_both_answered(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    answers = page.evaluate("Promise.all([emulsion.choosing.set({ steps: 9 }), emulsion.choosing.set({ steps: 12 })])")
+    assert answers == [{"steps": 9}, {"steps": 12}]
+    page.wait_for_function("document.querySelector('#em-steps input[type=number]').value === '12'")
