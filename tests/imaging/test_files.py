@@ -7,11 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from webui.errors import DamagedFile, FileError, UnsafeFile
 from webui.imaging import files
-from webui.imaging.files import load_picture, open_picture, place_file
+from webui.imaging.files import check_whole, load_picture, open_picture, place_file
 
 
 def names(folder):
@@ -103,6 +103,40 @@ def test_a_truncated_picture_is_refused():
     noise.save(buffer, "PNG")
     with pytest.raises(DamagedFile, match="damaged"):
         load_picture(buffer.getvalue()[:2000])
+
+
+KINDS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+
+
+def drawn(kind: str) -> bytes:
+    """A file whose pixels take far more room than all else in it."""
+    buffer = io.BytesIO()
+    Image.effect_noise((128, 96), 90).convert("RGB").save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.99])
+def test_a_picture_of_any_kind_that_is_cut_off_in_its_pixels_is_noticed(kind, share):
+    data = drawn(kind)
+    check_whole(data)
+    with pytest.raises(DamagedFile, match=r"(is damaged|cut off).* A complete picture was wanted"):
+        check_whole(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_no_pixel_of_a_complete_picture_is_decoded_to_know_that_it_is_complete(kind, monkeypatch):
+    data = drawn(kind)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("decoded"))
+    check_whole(data)
+
+
+def test_what_pillow_reads_in_spite_of_its_end_is_let_in():
+    trailing = drawn("JPEG") + b"a film of a telephone"
+    lost_end = drawn("PNG")[:-12]  # the chunk IEND, which says nothing
+    for data in (trailing, lost_end):
+        check_whole(data)
+        assert load_picture(data).size == (128, 96)
 
 
 def test_the_pixel_limit_holds_before_anything_is_decoded():

@@ -171,6 +171,14 @@ def test_what_is_no_picture_is_not_kept(client, service, data: bytes) -> None:
     assert not service.blobs.folder.exists()
 
 
+def test_a_picture_that_is_cut_off_in_its_pixels_is_refused_and_not_kept(client, service) -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(buffer, "JPEG")
+    answer = client.post("/ui/uploads", content=buffer.getvalue()[:-200])
+    assert answer.status_code == 422 and "damaged" in answer.json()["error"]["found"]
+    assert not service.blobs.folder.exists()
+
+
 def test_an_upload_that_is_gone_or_has_no_name_is_not_found(client) -> None:
     assert client.get("/ui/uploads/" + "0" * 64).status_code == 404
     assert client.get("/ui/uploads/..%2Fqueue.sqlite").status_code == 404

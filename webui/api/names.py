@@ -7,6 +7,8 @@ from typing import Any
 
 from fastapi import HTTPException
 
+from webui.errors import InvalidRequest
+
 Names = Sequence[Mapping[str, Any]]
 
 
@@ -33,6 +35,24 @@ def sampler_and_schedule(sampler: str, schedule: str | None, samplers: Names, sc
     joined = _find(sampler, samplers) is None
     is_usual = found["facts"].get("default_schedule") == known["name"]
     return found["name"], "Automatic" if joined and is_usual else known["name"]
+
+
+def check_names(sampler: str, schedule: str, samplers: Names, schedules: Names) -> None:
+    """Raise InvalidRequest for a name that no job would find, joined ones ("DPM++ 2M Karras") understood.
+
+    Nothing is raised while there are no names: the worker that tells them may still be starting.
+    """
+    if schedules and schedule and _find(schedule, schedules) is None:
+        raise InvalidRequest(f"There is no schedule named {schedule!r}.", _known(schedules))
+    folded = sampler.casefold()
+    ends = [f" {spelling.casefold()}" for entry in schedules for spelling in _spellings(entry)]
+    stems = [sampler[: -len(end)] for end in ends if folded.endswith(end)]
+    if samplers and not any(_find(name, samplers) for name in (sampler, *stems)):
+        raise InvalidRequest(f"There is no sampler named {sampler!r}.", _known(samplers))
+
+
+def _known(entries: Names) -> str:
+    return f"Known: {', '.join(entry['name'] for entry in entries)}."
 
 
 def _find(name: str, entries: Names) -> Mapping[str, Any] | None:

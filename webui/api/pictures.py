@@ -11,7 +11,7 @@ from pathlib import Path
 
 from webui.api.picture_info import decoded
 from webui.errors import DownloadFailed, InvalidRequest, NotFound
-from webui.imaging.files import open_picture
+from webui.imaging.files import check_whole
 from webui.library.connection import open_url, shown
 from webui.settings import Settings
 from webui.workers.views import ResultView
@@ -28,7 +28,7 @@ def picture_field(text: str, settings: Settings, offline: bool = False) -> str:
     """
     is_address = text.lstrip().lower().startswith(("http://", "https://"))
     data = _fetched(text.strip(), settings, offline) if is_address else decoded(text)
-    open_picture(data)
+    check_whole(data)
     return base64.b64encode(data).decode("ascii")
 
 

@@ -16,8 +16,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from webui.atomic import publish, sync_folder
 from webui.errors import DamagedFile, FileError, UnsafeFile
-from webui.imaging.kinds import FORMATS, TIFF_COMPRESSIONS, foreign_kind
-from webui.imaging.png_text import read_png_exif
+from webui.imaging.kinds import FORMATS, TIFF_COMPRESSIONS, foreign_kind, own_kind
+from webui.imaging.png_text import png_is_whole, read_png_exif
 
 MAX_PIXELS = 64_000_000
 LARGEST = 16384 * 16384  # pixels of a picture whose header is read, and of the largest that Extras makes
@@ -59,6 +59,9 @@ def _unreadable(name: str, data: bytes) -> DamagedFile:
     wanted = f"Wanted: {', '.join(FORMATS)}."
     if not data:
         return DamagedFile(f"{name} is empty.", wanted)
+    begins = own_kind(data)
+    if begins:
+        return DamagedFile(f"{name} begins as {begins}, and is cut off or damaged.", "A complete picture was wanted.")
     kind, remedy = foreign_kind(data)
     if kind:
         return DamagedFile(f"{name} is a file of the kind {kind}, which is not read here.", wanted, remedy)
@@ -134,8 +137,32 @@ def load_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Im
         ImageOps.exif_transpose(image, in_place=True)  # else it is copied, turned or not
         return image
     except DAMAGE as error:
-        name = source.name if isinstance(source, Path) else "The picture"
-        raise DamagedFile(f"{name} is damaged: {error}.", "A complete picture was wanted.") from None
+        raise _damaged(source, error) from None
+
+
+def check_whole(data: bytes, max_pixels: int = MAX_PIXELS) -> None:
+    """Raise DamagedFile for a picture that is cut off in its pixels, which are decoded only where nothing else tells.
+
+    Of a PNG the checksums do, of a JPEG its last mark; WebP is not even opened when it ends too soon.
+    Raises as `open_picture` too.
+    """
+    image = open_picture(data, max_pixels)
+    told = {"WEBP": lambda: True, "PNG": lambda: png_is_whole(data), "JPEG": lambda: data.endswith(_END_OF_JPEG)}
+    if image.format in told and told[image.format]():
+        return
+    try:
+        image.draft(None, (1, 1))  # of a JPEG an eighth of each side, for which all of it is read
+        image.load()
+    except DAMAGE as error:
+        raise _damaged(data, error) from None
+
+
+_END_OF_JPEG = b"\xff\xd9"
+
+
+def _damaged(source: Path | bytes, error: Exception) -> DamagedFile:
+    name = source.name if isinstance(source, Path) else "The picture"
+    return DamagedFile(f"{name} is damaged: {error}.", "A complete picture was wanted.")
 
 
 def is_animated(source: Path | bytes) -> bool:

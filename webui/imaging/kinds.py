@@ -37,6 +37,20 @@ _MARKS = (
     (0, (b"PK\x03\x04",), "ZIP"),
 )
 
+_OWN_MARKS = (
+    (0, (b"\x89PNG\r\n\x1a\n",), "PNG"),
+    (0, (b"\xff\xd8\xff",), "JPEG"),
+    (8, (b"WEBP",), "WEBP"),
+    (4, (b"ftypavif", b"ftypavis"), "AVIF"),
+    (0, (b"GIF8",), "GIF"),
+    (0, (b"II*\0", b"MM\0*"), "TIFF"),
+)
+
+
+def own_kind(data: bytes) -> str:
+    """Which of FORMATS a file begins as, damaged ones too; empty where none of these."""
+    return next((kind for start, marks, kind in _OWN_MARKS if data[start : start + 12].startswith(marks)), "")
+
 
 def foreign_kind(data: bytes) -> tuple[str, str]:
     """The kind of a file and what to do with it; both empty where its first bytes say nothing."""

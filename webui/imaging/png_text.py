@@ -51,6 +51,20 @@ def read_png_exif(data: bytes) -> bytes:
     return next((body for kind, body in _chunks(data) if kind == b"eXIf"), b"")
 
 
+def png_is_whole(data: bytes) -> bool:
+    """Whether all chunks are there to the last one, and have the checksums that they say."""
+    position, view = len(SIGNATURE), memoryview(data)
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 8 + length
+        if end + 4 > len(data) or zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            return False
+        if kind == b"IEND":
+            return True
+        position = end + 4
+    return False
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Kind and body of the chunks that are read here; the others are skipped."""
     position = len(SIGNATURE)

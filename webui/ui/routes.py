@@ -163,9 +163,10 @@ async def _task(service: JobService, request: Request) -> Response:
 
 async def _upload(service: JobService, request: Request) -> Response:
     """Keep a picture that a job will start from. It is looked at now, so that a damaged one is refused at once."""
-    from webui.imaging.files import picture_size
+    from webui.imaging.files import check_whole, picture_size
 
     data = await read_body(request, UPLOAD_BYTES)
+    await asyncio.to_thread(check_whole, data)
     width, height = await asyncio.to_thread(picture_size, data)
     name = await asyncio.to_thread(service.blobs.put, data)
     return JSONResponse({"id": name, "width": width, "height": height})
