@@ -100,6 +100,19 @@ def test_an_uploaded_picture_is_where_a_job_starts(house, client):
     assert form.json()["name"] == name
 
 
+def test_a_picture_that_is_cut_off_is_refused_where_it_is_sent(client):
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(buffer, "PNG")
+    cut = buffer.getvalue()[:-100]
+    step = {"source": "image", "image": base64.b64encode(cut).decode()}
+    for answer in (
+        client.post("/api/v1/pictures", content=cut),
+        client.post("/api/v1/jobs", json={"request": {"passes": [step]}}),
+        client.post("/sdapi/v1/img2img", json={"init_images": [step["image"]]}),
+    ):
+        assert answer.status_code == 422 and "damaged" in answer.text
+
+
 def test_a_task_enlarges_a_picture(house, client):
     values = {
         "images": [base64.b64encode(png()).decode()],
@@ -124,6 +137,14 @@ def test_a_task_enlarges_a_picture(house, client):
         ("jobs", {"request": {"checkpoint": "zzz-unknown"}}, 404, "NotFound"),
         ("jobs", {"request": {"passes": [{"source": "image", "image": "bm8="}]}}, 422, "DamagedFile"),
         ("jobs", {"request": {"passes": [{"source": "image", "image": "blob:" + "0" * 64}]}}, 404, "NotFound"),
+        ("jobs", {"request": {"styles": ["zzz"]}}, 422, "InvalidRequest"),
+        ("jobs", {"request": {"vae": "zzz-unknown"}}, 404, "NotFound"),
+        ("jobs", {"request": {"passes": [{"checkpoint": "zzz-unknown"}]}}, 404, "NotFound"),
+        ("jobs", {"request": {"passes": [{"refiner": {"checkpoint": "zzz-unknown"}}]}}, 404, "NotFound"),
+        ("jobs", {"request": {"passes": [{}, {"source": "previous", "upscaler": "zzz"}]}}, 404, "NotFound"),
+        ("jobs", {"request": {"passes": [{}, {"source": "previous", "sampler": "zzz"}]}}, 422, "InvalidRequest"),
+        ("jobs", {"request": {"passes": [{"sampler": "zzz Karras"}]}}, 422, "InvalidRequest"),
+        ("jobs", {"request": {"passes": [{"schedule": "zzz"}]}}, 422, "InvalidRequest"),
         ("jobs", {"request": {}, "settings": {"no_such": 1}}, 422, "SettingsError"),
         ("jobs", {"request": {}, "settings": {"model_folders": {}}}, 422, "SettingsError"),
         ("jobs", {}, 422, "RequestValidationError"),
@@ -140,6 +161,26 @@ def test_what_is_wrong_is_said_in_one_form(client, path, body, status, type):
     assert answer.status_code == status, answer.text
     error = answer.json()["error"]
     assert error["type"] == type and error["found"] and set(error) == {"type", "found", "wanted", "remedy"}
+
+
+def test_a_wrong_name_is_refused_with_the_known_ones(client):
+    def wanted(**step) -> str:
+        answer = client.post("/api/v1/jobs", json={"request": {"passes": [step]}})
+        assert answer.status_code == 422
+        return answer.json()["error"]["wanted"]
+
+    assert wanted(sampler="DPM+ 2M") == "Known: Euler a, DPM++ 2M, Euler."
+    assert wanted(schedule="Karas") == "Known: Automatic, Karras."
+
+
+def test_other_spellings_of_names_are_let_in_and_joined_ones(house, client):
+    for step in ({"sampler": "k_euler_a"}, {"sampler": "dpm++ 2m karras"}, {"sampler": "Euler", "schedule": "KARRAS"}):
+        submitted(client, {"passes": [{"steps": 1, "width": 64, "height": 64, **step}]})
+
+
+def test_names_are_left_to_the_job_while_the_worker_has_not_told_them(house, client, monkeypatch):
+    monkeypatch.setattr(house.service, "names", lambda kind, timeout=30.0: [])
+    submitted(client, {"passes": [{"sampler": "of an extension", "steps": 1, "width": 64, "height": 64}]})
 
 
 def test_a_failed_job_says_why(house, client):

@@ -13,13 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from webui.api.context import Context
 from webui.api.native import events, views
 from webui.api.native.models import Accepted, JobDetails, JobFacts, JobFields, Uploaded, Wish
-from webui.api.native.requests import job_settings, read_request
+from webui.api.native.requests import check_names, job_settings, read_request
 from webui.api.picture_info import picture_bytes
 from webui.api.pictures import media_type, preview_type
 from webui.api.traffic import note
 from webui.errors import NotFound, QueueFull
 from webui.identity import check_owner, client_of, owner_of, sits_here
-from webui.imaging.files import picture_size
+from webui.imaging.files import check_whole, picture_size
 from webui.workers.service import JobService
 from webui.workers.tasks import refuse_folders
 from webui.workers.views import JobView
@@ -51,6 +51,7 @@ def make_router(context: Context) -> APIRouter:
         """Make pictures."""
         settings, changes = job_settings(fields.settings, context, request)
         wanted = read_request(fields.request, context, settings)
+        check_names(wanted, context)
         tab = "txt2img" if wanted.passes and wanted.passes[0].source == "noise" else "img2img"
         job_id = service.submit(wanted, client_of(request.scope), tab, options={"settings": changes})
         return accepted(job_id, request, response)
@@ -113,6 +114,7 @@ def _add_pictures(router: APIRouter, context: Context) -> None:
     async def upload(request: Request) -> Uploaded:
         """Keep a picture that jobs will start from: the file as the body, or in a multipart form."""
         data = await picture_bytes(request)
+        await run_in_threadpool(check_whole, data)
         width, height = await run_in_threadpool(picture_size, data)
         name = await run_in_threadpool(context.service.blobs.put, data)
         return Uploaded(name=name, width=width, height=height)

@@ -9,14 +9,18 @@ from typing import Any
 
 from fastapi import Request
 
+from webui.api import names
 from webui.api.context import Context
 from webui.api.pictures import picture_field
+from webui.engine.enlarge import check_upscaler
 from webui.engine.recommended import facts_of, fitting, recommended
+from webui.engine.vae import AUTOMATIC, BUILT_IN
 from webui.errors import SettingsError
 from webui.identity import Level, may
 from webui.imaging.files import picture_size
 from webui.request import GenerationRequest, Pass, from_dict
 from webui.settings import SERVER_SECTIONS, Settings, find_setting
+from webui.text.styles import apply_styles
 from webui.workers.blobs import NAME
 
 NATIVE = 512  # where a checkpoint does not say
@@ -40,6 +44,25 @@ def read_request(data: Any, context: Context, settings: Settings) -> GenerationR
     said = data["passes"][0] if data.get("passes") else {}
     first = _completed(whole.passes[0], said, base.passes[0], facts.native_size if facts else NATIVE, context)
     return dataclasses.replace(whole, passes=(first, *whole.passes[1:]))
+
+
+def check_names(request: GenerationRequest, context: Context) -> None:
+    """Raise NotFound or InvalidRequest for a name that the job would not find either.
+
+    Samplers and schedules are the worker's to tell; until it has told them once, the job says what is wrong.
+    """
+    catalogue, service = context.catalogue, context.service
+    samplers, schedules = service.names("samplers", 0), service.names("schedules", 0)
+    apply_styles("", "", request.styles, catalogue.styles() if request.styles else {})
+    if request.vae not in (AUTOMATIC, *BUILT_IN):
+        catalogue.find_vae(request.vae)
+    for step in request.passes:
+        names.check_names(step.sampler, step.schedule, samplers, schedules)
+        for checkpoint in (step.checkpoint, step.refiner and step.refiner.checkpoint):
+            if checkpoint:
+                catalogue.find(checkpoint)
+        if step.source != "noise":
+            check_upscaler(step.upscaler, catalogue.library.paths)
 
 
 def _completed(step: Pass, said: Mapping[str, Any], base: Pass, native: int, context: Context) -> Pass:
