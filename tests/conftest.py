@@ -4,9 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import hypothesis
 import pytest
 
+from tests.unsteady import unsteady
+
 BROWSER = "tests/browser/"
+# Made-up cases are the same in every run and may take their time; `--hypothesis-profile=search` draws others.
+hypothesis.settings.register_profile("search", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("same", hypothesis.settings.get_profile("search"), derandomize=True)
+hypothesis.settings.load_profile("same")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--unsteady N` makes what processes, threads and pages tell each other come late, at random: races show."""
+    parser.addoption("--unsteady", type=int, default=0, metavar="N", help="let what is told come late, by the seed N")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to be unsteady before anything is started."""
+    if config.getoption("--unsteady"):
+        unsteady.begin(config.getoption("--unsteady"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
