@@ -185,3 +185,14 @@ def test_a_second_try_after_memory_ran_out_keeps_one_copy(session, wanted, outpu
     plan = make_plan(hires(wanted), session.catalogue, session.extensions)
     run(dataclasses.replace(plan, hooks=HookChain((NamedHooks("full", Full()),))), session)
     assert failed and names(folder) == ["txt2img/00000-5-before-highres-fix.png", "txt2img/00000-5.png"]
+
+
+def test_every_file_that_is_saved_beside_pictures_is_reported(make, wanted, outputs):
+    small = {"small_copies": True, "small_copy_megabytes": 0.01, "small_copy_side": 64}
+    folder = outputs(save_before_hires=True, save_masks=True, save_sources=True, **small)
+    make(hires(wanted))
+    reported = [event["path"] for event in make.events if event["type"] in ("copy", "picture")]
+    make(painted(wanted))
+    reported += [event["path"] for event in make.events if event["type"] in ("copy", "picture")]
+    assert sorted({str(Path(path).relative_to(folder)) for path in reported if path}) == names(folder)
+    assert len(names(folder)) >= 6

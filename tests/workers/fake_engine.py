@@ -182,6 +182,10 @@ class FakeEngine:
         facts = {"subseed": seed + 1, "checkpoint": self.checkpoint, "checkpoint_hash": "ab" * 5}
         suffix = (options.get("settings") or {}).get("picture_format", "png")
         _save(picture, folder / f"{seed}.{suffix}", infotext, seed, request.save, facts, report)
+        if request.prompt == "with a copy":
+            copy = folder / f"{seed}-mask.{suffix}"
+            picture.save(copy)
+            report("copy", path=str(copy))
 
     def image(self, size: tuple[int, int], seed: int) -> Image.Image:
         """The picture of a seed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from webui.request import GenerationRequest, Pass
 from webui.workers import recorder
 from webui.workers.recorder import Recorder
 from webui.workers.service import JobService
+from webui.workers.views import JobView
 
 
 @pytest.fixture
@@ -31,9 +33,9 @@ def service(tmp_path, history):
     service.stop(2)
 
 
-def make(service: JobService, **changes) -> None:
+def make(service: JobService, prompt: str = "an apple", **changes) -> JobView:
     passes = (Pass(width=64, height=64, steps=1),)
-    service.wait(service.submit(GenerationRequest(prompt="an apple", passes=passes, seed=3, **changes)), 20)
+    return service.wait(service.submit(GenerationRequest(prompt=prompt, passes=passes, seed=3, **changes)), 20)
 
 
 def recorded(history: History, count: int) -> list[str]:
@@ -48,6 +50,13 @@ def test_saved_pictures_are_recorded_and_others_not(service, history):
     make(service, batch_size=2)
     assert sorted(recorded(history, 2)) == ["3", "4"]
     assert {picture["infotext"].split("\n")[0] for picture in history.page().pictures} == {"an apple"}
+
+
+def test_copies_beside_a_picture_are_recorded_with_it_and_are_no_results(service, history):
+    view = make(service, "with a copy")
+    recorded(history, 2)
+    assert {picture["name"] for picture in history.page().pictures} == {"3.png", "3-mask.png"}
+    assert len(view.results) == 1 and view.outcome == {} and [Path(one).name for one in view.copies] == ["3-mask.png"]
 
 
 def test_pictures_that_lay_there_before_are_found_at_the_start(service, history, tmp_path):

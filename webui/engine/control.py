@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from webui.errors import Cancelled, EmulsionError
@@ -86,6 +87,10 @@ class Reporter:
     def picture(self, **facts: Any) -> None:
         """A finished picture."""
         self._on_event({"type": "picture", **facts})
+
+    def copy(self, path: Path) -> None:
+        """A picture that was saved beside the finished ones."""
+        self._on_event({"type": "copy", "path": str(path)})
 
     def timings(self) -> dict[str, float]:
         """Seconds by stage so far."""

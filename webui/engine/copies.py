@@ -82,7 +82,7 @@ def save_source(given: Surroundings, picture: PicturePlan) -> None:
     folder = settings.paths.outputs / settings["folder_sources"]
     path = folder / f"{given.sources[0, number].fingerprint}.{kind}"
     if not path.exists():
-        _noting(given, lambda: place_file(data, path))
+        _told(given, lambda: place_file(data, path))
 
 
 def _save(given: Surroundings, image: Image.Image, path: Path, name: str, infotext: str) -> Path | None:
@@ -92,12 +92,15 @@ def _save(given: Surroundings, image: Image.Image, path: Path, name: str, infote
     written = infotext if settings["write_infotext"] else ""
     place = path.with_name(f"{path.stem}-{name}.{format}")
     how = (format, settings["quality"], settings["webp_lossless"])
-    return _noting(given, lambda: save_picture(image, place, written, *how))
+    return _told(given, lambda: save_picture(image, place, written, *how))
 
 
-def _noting(given: Surroundings, write: Callable[[], Path]) -> Path | None:
+def _told(given: Surroundings, write: Callable[[], Path]) -> Path | None:
+    """Write a copy and report it, or why it could not be written."""
     try:
-        return write()
+        path = write()
+        given.report.copy(path)
+        return path
     except FileError as error:
         given.report.note(f"A copy was not saved. {error}")
         return None

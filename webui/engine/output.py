@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from PIL import Image
 
 from webui.engine import adapters, aesthetic, embeddings
 from webui.engine.catalogue import Catalogue, CheckpointFile
+from webui.engine.control import Reporter
 from webui.engine.extensions import Extensions
 from webui.engine.plan import PicturePlan, Plan, picture_request
 from webui.engine.session import Session
@@ -37,13 +38,13 @@ def finish(
     picture: PicturePlan,
     pixels: np.ndarray,
     session: Session,
-    note: Callable[[str], None],
+    report: Reporter,
     source_hash: str | None = None,
 ) -> tuple[Image.Image, str, Path | None]:
     """Run the picture hooks over `pixels` [H, W, 3] in [0, 1], write the infotext, save if it is wanted.
 
-    `source_hash` tells which picture it was made from. `note` is told why it could not be saved: minutes of work are
-    not given up for a full disk.
+    `source_hash` tells which picture it was made from. `report` is told why it could not be saved: minutes of work
+    are not given up for a full disk.
 
     Returns picture, infotext and path (None when it was not saved). Raises ExtensionError.
     """
@@ -56,13 +57,13 @@ def finish(
     try:
         path = save(plan, picture, image, infotext, session) if plan.request.save else None
     except FileError as error:
-        note(not_saved(error))
+        report.note(not_saved(error))
         return image, infotext, None
     try:
-        if path:
-            save_small_copy(image, path, infotext, session.settings)
+        if path and (copy := save_small_copy(image, path, infotext, session.settings)):
+            report.copy(copy)
     except FileError as error:
-        note(f"A copy was not saved. {error}")
+        report.note(f"A copy was not saved. {error}")
     return image, infotext, path
 
 
@@ -121,8 +122,10 @@ def target(plan: Plan, picture: PicturePlan, image: Image.Image, session: Sessio
     return output_path(folder, pattern, facts, f".{settings['picture_format']}")
 
 
-def save_grid(plan: Plan, pictures: Sequence[Image.Image], infotext: str, session: Session) -> Path:
-    """One more file, with all pictures of a job and the first one's infotext. Raises FileError."""
+def save_grid(plan: Plan, pictures: Sequence[Image.Image], infotext: str, session: Session) -> list[Path]:
+    """One more file, with all pictures of a job and the first one's infotext, and its small copy where one is wanted.
+
+    Raises FileError."""
     settings = session.settings
     image = sheet(pictures, rows=grid_rows(settings["grid_rows"], plan.request.batch_size))
     facts = _name_facts(plan, plan.pictures[0], image, session)
@@ -131,8 +134,8 @@ def save_grid(plan: Plan, pictures: Sequence[Image.Image], infotext: str, sessio
     path = output_path(settings.paths.outputs / settings["folder_grids"], pattern, facts, f".{format}")
     written = infotext if settings["write_infotext"] else ""
     path = save_picture(image, path, written, format, settings["quality"], settings["webp_lossless"])
-    save_small_copy(image, path, infotext, settings)
-    return path
+    copy = save_small_copy(image, path, infotext, settings)
+    return [path, copy] if copy else [path]
 
 
 def _name_facts(plan: Plan, picture: PicturePlan, image: Image.Image, session: Session) -> NameFacts:

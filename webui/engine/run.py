@@ -44,8 +44,8 @@ def run(plan: Plan, session: Session, on_event: OnEvent = ignore, control: Contr
     """Make the pictures of a plan and return those that were finished, in order.
 
     `on_event` gets dicts whose "type" is progress (stage, step, steps, batch, batches, fraction, eta), preview (bytes,
-    format), picture (path, infotext, seed, index, image …) or note (text). `control` interrupts within one network
-    call, skips a batch or stops after one. Same plan, same machine: same bytes, whatever the batch size.
+    format), picture (path, infotext, seed, index, image …), copy (path) or note (text). `control` interrupts within one
+    network call, skips a batch or stops after one. Same plan, same machine: same bytes, whatever the batch size.
 
     Raises Cancelled (finished pictures were reported), OutOfMemory (after a second try in a leaner way), ExtensionError
     and what loading raises.
@@ -156,7 +156,7 @@ class _Run:
     def _finished(self, picture: PicturePlan, pixels: Tensor) -> Result:
         array = pixels.permute(1, 2, 0).contiguous().numpy()  # [H, W, 3]
         source = self._source_hash(picture)
-        image, infotext, path = finish(self.plan, picture, array, self.session, self.report.note, source)
+        image, infotext, path = finish(self.plan, picture, array, self.session, self.report, source)
         facts = {"infotext": infotext, "seed": picture.seed, "index": picture.index}
         facts |= {"variation_seed": picture.variation_seed, "width": image.width, "height": image.height}
         self.report.picture(path=str(path) if path else None, image=image, **facts)

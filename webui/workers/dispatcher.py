@@ -21,7 +21,7 @@ from webui.workers.process import WorkerLink
 from webui.workers.queue import DONE, FAILED, Job, JobQueue
 from webui.workers.scratch import Scratch
 from webui.workers.tasks import GENERATE, TASKS
-from webui.workers.views import RunningJob
+from webui.workers.views import COPIES, RunningJob
 
 USUAL_SECONDS = 5.0  # of a job, before any was finished
 ANY = object()  # a job that names no checkpoint
@@ -209,7 +209,8 @@ class Dispatcher:
         if state == DONE:
             self.durations = [*self.durations, time.monotonic() - running.began][-10:]
         results = [vars(result) for result in running.results]
-        self._queue.finish(running.job.id, state, error, results, running.notes, error_type, running.outcome)
+        outcome = running.outcome | ({COPIES: running.copies} if running.copies else {})
+        self._queue.finish(running.job.id, state, error, results, running.notes, error_type, outcome)
         self._scratch.prune()
         self._blobs.prune()
         self._changes.announce(running.job.id)

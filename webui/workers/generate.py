@@ -166,7 +166,8 @@ def make_pictures(
     made = run(plan, session, on_event, control)
     if session.settings["save_grids"] and plan.request.save and len(made) > 1:
         try:
-            save_grid(plan, [result.image for result in made], made[0].infotext, session)
+            for path in save_grid(plan, [result.image for result in made], made[0].infotext, session):
+                report("copy", path=str(path))
         except FileError as error:
             report("note", text=f"The grid was not saved. {error}")  # its pictures are there
     session.catalogue.library.mark_used(_files(plan))

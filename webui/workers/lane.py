@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 STOPPED = "The program was stopped while the job ran. Start it again."
 START_ATTEMPTS = 3  # failed starts of a worker in a row before it counts as broken
 RETRY_SECONDS = 20.0  # between later attempts
+READING_SECONDS = 10.0  # for what a worker has said before its end
 MEMORY_FAILURES = 2  # jobs out of memory in a row after which the worker is replaced
 
 
@@ -157,10 +158,10 @@ class Lane:
 
     def stop(self, patience: float) -> None:
         """Let the running job end at its next step, then end the worker. Without the lock, after `close`."""
-        if self._worker is not None:
-            self._worker.stop(patience)
+        if (worker := self._worker) is not None:
+            worker.stop(patience)
         if self._thread.is_alive():
-            self._thread.join(2)
+            self._thread.join(READING_SECONDS)
         with self._changes.lock:
             self._end(FAILED, STOPPED)
 
@@ -179,7 +180,8 @@ class Lane:
         self._worker = self._begin(self._settings)
 
     def _work(self) -> None:
-        while not self._stopping:
+        """Until the worker is gone: when the program stops, what the running job says last is heard too."""
+        while not (self._stopping and self._worker is None):
             try:
                 if self._worker is None:
                     self._wait_broken()
@@ -200,14 +202,14 @@ class Lane:
                 if worker is self._worker:  # else it was replaced because of the message before
                     self._handle(message, blob)
             end, problem = self._deadline()
-            if end is not None and time.monotonic() >= end and not self._stopping:
+            if end is not None and time.monotonic() >= end:
                 worker.kill()
                 self._on_lost(f"{problem} Its worker process was ended.", hung=True)
 
     def _deadline(self) -> tuple[float | None, str]:
         """When the worker is to be replaced unless it says something, and what is wrong then."""
         running, patience = self.running, self._keeper.patience
-        if running is None:
+        if running is None or self._stopping:
             return None, ""
         ends = []
         if patience.silence > 0:
@@ -283,6 +285,7 @@ class Lane:
     def _on_lost(self, how: str, hung: bool = False) -> None:
         with self._changes.lock:
             if self._stopping:
+                self._worker = None
                 return
             log.error("%s", how)
             was_up, running, worker, self._worker = self._up, self.running, self._worker, None

@@ -5,7 +5,7 @@ Plain data on purpose: nothing in a message can run, and the same bytes can trav
 To a worker: run (job, task, request, options), interrupt / skip / stop_after (job), load (load, checkpoint), perform
 (task, request, options: the same without a job), settings (values), stop. From it: ready (names, facts), broken
 (error), facts (facts), loaded (load, error), and of a job: started, progress, preview (with bytes), note (text),
-picture, done, cancelled (error), failed (error, type).
+picture, copy (path), done, cancelled (error), failed (error, type).
 """
 
 from __future__ import annotations

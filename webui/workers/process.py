@@ -38,7 +38,7 @@ class WorkerLink(Protocol):
         """
 
     def stop(self, patience: float = 5.0) -> None:
-        """End it: asked first, then forced. Returns when it is gone."""
+        """End it: asked first, then forced. Returns when it is gone; what it had sent can still be received."""
 
     def kill(self) -> None:
         """Force it to end, and return at once."""
@@ -78,11 +78,11 @@ class WorkerProcess:
 
         Raises WorkerLost once the process has ended and everything that it had sent was read.
         """
-        connection.wait([self._pipe, bell], timeout)
-        while bell.poll():
-            bell.recv_bytes()
         messages: list[Message] = []
         try:
+            connection.wait([self._pipe, bell], timeout)
+            while bell.poll():
+                bell.recv_bytes()
             while len(messages) < 64 and self._pipe.poll():
                 message, blob = unpack(self._pipe.recv_bytes())
                 if message["kind"] == "log":  # nobody's business but the log's
@@ -112,7 +112,10 @@ class WorkerProcess:
         self._process.kill()
 
     def stop(self, patience: float = 5.0) -> None:
-        """End the process: asked first, then terminated, then killed. Returns when it is gone."""
+        """End the process: asked first, then terminated, then killed. Returns when it is gone.
+
+        The pipe stays open for what was sent and not yet received; it is closed with the last who knows of it.
+        """
         try:
             self.send({"kind": "stop"})
         except WorkerLost:
@@ -124,4 +127,3 @@ class WorkerProcess:
         if self._process.is_alive():
             self._process.kill()
             self._process.join(2)
-        self._pipe.close()

@@ -24,7 +24,7 @@ class Recorder:
     def __init__(self, service: JobService, history: History):
         self._service, self._history = service, history
         self._jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._recorded: dict[str, int] = {}  # how many pictures of a running job are known
+        self._recorded: dict[str, set[str]] = {}  # files of a running job that are known
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -52,13 +52,13 @@ class Recorder:
 
     def _record(self, job_id: str) -> None:
         view = self._service.job(job_id)
-        known = self._recorded.get(job_id, 0)
-        for result in view.results[known:]:
-            if result.saved:
-                self._history.add(Path(result.path))
-        self._recorded[job_id] = len(view.results)
+        known, files = self._recorded.get(job_id, set()), [one.path for one in view.results if one.saved]
+        for file in (*files, *view.copies):
+            if file not in known:
+                self._history.add(Path(file))
+        self._recorded[job_id] = {*files, *view.copies}
         if view.over:  # a later change of it, such as its place in a list, would record it again
-            self._recorded = {name: count for name, count in self._recorded.items() if name != job_id}
+            self._recorded.pop(job_id, None)
 
     def _guarded(self, act: Callable[[], object]) -> None:
         try:

@@ -13,6 +13,8 @@ from webui.request import GenerationRequest, from_json
 from webui.workers.queue import FINISHED, Job
 from webui.workers.tasks import GENERATE
 
+COPIES = "copies"  # among what came of a job in its row; nobody but the history asks for them
+
 
 @dataclass(frozen=True)
 class ResultView:
@@ -40,6 +42,7 @@ class JobView:
     task: str = GENERATE
     values: Mapping[str, Any] = field(default_factory=dict)  # of another task than making pictures from a request
     outcome: Mapping[str, Any] = field(default_factory=dict)  # what came of it besides pictures
+    copies: tuple[str, ...] = ()  # files of pictures that were saved beside the results
     started: float | None = None
     finished: float | None = None
     position: int = 0  # 1 is the next to run; 0 does not wait
@@ -115,6 +118,7 @@ class RunningJob:
         self.results: list[ResultView] = []
         self.notes: list[str] = []
         self.outcome: dict[str, Any] = {}
+        self.copies: list[str] = []
         self.interrupted = self.skipped = self.stopping = False
         self.interrupted_at: float | None = None  # by the monotonic clock
         self._told: tuple[float, float] | None = None  # when the engine said how many seconds are left, and how many
@@ -135,7 +139,7 @@ class RunningJob:
         return (1.0 - done) / speed
 
     def take_in(self, message: Mapping[str, Any], blob: bytes) -> None:
-        """What the worker said about it: progress, a preview, a finished picture, a note or an outcome."""
+        """What the worker said about it: progress, a preview, a finished picture, a copy, a note or an outcome."""
         self.begun = True
         if message["kind"] == "progress":
             self._on_progress(message)
@@ -143,6 +147,8 @@ class RunningJob:
             self.preview, self.preview_id = blob, self.preview_id + 1
         elif message["kind"] == "picture":
             self.results.append(result_view(message))
+        elif message["kind"] == "copy":
+            self.copies.append(message["path"])
         elif message["kind"] == "note":
             self.notes.append(message["text"])
         elif message["kind"] == "outcome":
@@ -171,6 +177,7 @@ class RunningJob:
             task=self.job.task,
             values=self.values,
             outcome=dict(self.outcome),
+            copies=tuple(self.copies),
             started=self.job.started,
             progress=self.progress(),
             eta=self.eta(),
@@ -213,7 +220,8 @@ def row_view(job: Job, position: int = 0, eta: float | None = None) -> JobView:
         created=job.created,
         task=job.task,
         values=_values(job),
-        outcome=dict(job.outcome),
+        outcome={name: value for name, value in job.outcome.items() if name != COPIES},
+        copies=tuple(job.outcome.get(COPIES, ())),
         started=job.started,
         finished=job.finished,
         position=position,

@@ -40,7 +40,8 @@ class TaskJob:
     """What a task may use while it runs.
 
     `report(kind, blob=b"", **values)` takes progress (stage, step, steps, batch, batches, eta), preview (blob, format),
-    picture (path, infotext, seed, width, height, saved, facts), note (text) and outcome (values: what else came of it).
+    picture (path, infotext, seed, width, height, saved, facts), copy (path: saved beside the pictures), note (text) and
+    outcome (values: what else came of it).
     `control.check()` raises Cancelled when somebody interrupted; `scratch` is a folder for pictures that are not saved.
     """
 

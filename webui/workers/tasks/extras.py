@@ -218,7 +218,9 @@ def _small_copy(picture: Image.Image, path: Path, infotext: str, job: TaskJob) -
     from webui.imaging.small_copy import save_small_copy
 
     try:
-        save_small_copy(picture, path, infotext, job.session.settings)
+        copy = save_small_copy(picture, path, infotext, job.session.settings)
+        if copy:
+            job.report("copy", path=str(copy))
     except FileError as error:
         job.report("note", text=f"A copy was not saved. {error}")
 
