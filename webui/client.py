@@ -154,7 +154,7 @@ class Client:
             masking["mask_blur"] = [masking["mask_blur"]] * 2
         if masking:
             step["inpaint"] = {**step.get("inpaint", {}), **masking}
-        for name in ("image", "mask"):
+        for name in ("image", "mask", "colours_of"):
             if step.get(name) is not None:
                 step[name] = self.upload(step[name])
         if step.get("image"):

@@ -15,7 +15,7 @@ from webui.request import Inpaint, Outpaint, Pass, Refiner, SoftInpaint, Tiles, 
 SplitSampler = Callable[[str], tuple[str, str]]
 
 PASSES = "Passes"  # what A1111's keys cannot say, as JSON
-PICTURES = ("image", "images", "mask")  # never written
+PICTURES = ("image", "images", "mask", "colours_of")  # never written
 _IMAGE_KEYS = (
     Key("Resize mode", "pass", "resize_mode", "resize mode"),
     Key("Image upscaler", "pass", "upscaler", "text"),
@@ -45,15 +45,14 @@ _ONCE_BY_STEPS = re.compile(r"v1\.[0-7]\.")  # versions of A1111 whose refiners 
 
 def written_pass(step: Pass) -> Pass:
     """A pass without its pictures, and without what has no effect in a pass of its kind."""
+    step = dataclasses.replace(step, image=None, images=(), mask=None, colours_of=None)
     if step.source == "image":
-        return dataclasses.replace(step, image=None, images=(), mask=None)
+        return step
     unused = ["resize_mode", "exact_steps", "match_colours", "background", "inpaint", "outpaint"]
     if step.source == "noise":
         unused += ["upscaler", "noise_multiplier", "extra_noise", "denoising_strength"]
     plain = Pass()
-    return dataclasses.replace(
-        step, image=None, images=(), mask=None, **{name: getattr(plain, name) for name in unused}
-    )
+    return dataclasses.replace(step, **{name: getattr(plain, name) for name in unused})
 
 
 def pass_fields(passes: tuple[Pass, ...], masked: bool) -> dict[str, Any]:

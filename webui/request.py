@@ -147,6 +147,7 @@ class Pass:
     noise_multiplier: float = 1.0  # on the noise that an image pass starts with
     extra_noise: float = 0.0  # added to the start beyond what the schedule says
     match_colours: bool = False  # give the result the colours of the image it was made from
+    colours_of: str | None = None  # base64 picture whose colours it takes instead
     background: str = "#ffffff"  # what shows through a transparent image
     inpaint: Inpaint = field(default_factory=Inpaint)
     outpaint: Outpaint = field(default_factory=Outpaint)

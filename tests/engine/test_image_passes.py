@@ -141,6 +141,9 @@ def test_colours_are_matched_to_the_picture_when_that_is_wanted(make, wanted):
     matched = pixels(make(image_request(wanted, red, denoising_strength=0.9, match_colours=True))[0].image).astype(int)
     redness = [picture[..., 0].mean() - picture[..., 1:].mean() for picture in (plain, matched)]
     assert redness[1] > redness[0] + 20
+    wanted_red = image_request(wanted, denoising_strength=0.9, match_colours=True, colours_of=as_base64(red))
+    of_another = pixels(make(wanted_red)[0].image).astype(int)
+    assert of_another[..., 0].mean() - of_another[..., 1:].mean() > redness[0] + 20
 
 
 def test_the_infotext_tells_which_picture_it_was(make, wanted, session):

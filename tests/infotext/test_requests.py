@@ -259,6 +259,7 @@ PASSES = st.builds(
     noise_multiplier=NUMBERS,
     extra_noise=NUMBERS,
     match_colours=st.booleans(),
+    colours_of=st.none() | st.just("aGk="),
     inpaint=st.builds(
         Inpaint,
         st.tuples(st.integers(0, 64), st.integers(0, 64)),

@@ -270,6 +270,14 @@ def test_only_the_first_loop_fills_what_is_below_a_mask() -> None:
     assert {cell.request.passes[0].inpaint.padding for cell in cells} == {8}
 
 
+def test_loops_take_the_colours_of_the_first_picture_where_colours_are_matched() -> None:
+    step = dataclasses.replace(PICTURE[0], match_colours=True)
+    cells = cells_of("Loopback", GenerationRequest(seed=1, count=2, passes=(step,)), loops=2)
+    assert {cell.request.passes[0].colours_of for cell in cells} == {step.image}
+    plain = cells_of("Loopback", GenerationRequest(seed=1, passes=PICTURE), loops=2)
+    assert {cell.request.passes[0].colours_of for cell in plain} == {None}
+
+
 def test_curves_of_loopback_begin_and_end_alike() -> None:
     middle = {curve: strength_at(2, 5, 0.2, 0.8, curve) for curve in ("Aggressive", "Linear", "Lazy")}
     assert middle["Lazy"] < 0.4999 < middle["Linear"] < 0.5001 < middle["Aggressive"]

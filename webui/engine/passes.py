@@ -123,7 +123,7 @@ def _check_source(step: Pass, index: int) -> None:
     if step.source == "image":
         if not step.sources:
             raise InvalidRequest(f"Pass {index + 1} starts from an image, but there is none.", "Give one in `image`.")
-        for picture in (*step.sources, *([step.mask] if step.mask else [])):
+        for picture in (*step.sources, *filter(None, (step.mask, step.colours_of))):
             open_picture(picture_bytes(picture))
     elif step.mask:
         raise InvalidRequest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,13 +52,14 @@ class SourcePicture:
     """What one picture of an image pass starts from.
 
     `picture` (RGB) and `mask` (grey, white = repaint) have the size of the pass; in resize mode "latent" the picture
-    has its own. `fingerprint` tells pictures apart in an infotext.
+    has its own. `fingerprint` tells pictures apart in an infotext. `colours` (RGB) is whose colours the result takes.
     """
 
     picture: Image.Image
     mask: Image.Image | None
     paste: Paste | None
     fingerprint: str = ""
+    colours: Image.Image | None = None
 
 
 def read_source(
@@ -68,8 +70,20 @@ def read_source(
 
     Raises InvalidRequest for an empty mask, DamagedFile or UnsafeFile for what is no picture.
     """
+    source = _source(step, number, factor, enlarge, note)
+    if not step.match_colours:
+        return source
+    colours = flattened(_given(step.colours_of), step.background) if step.colours_of else source.picture
+    return dataclasses.replace(source, colours=colours)
+
+
+def _given(text: str) -> Image.Image:
+    return in_srgb(load_picture(picture_bytes(text)))
+
+
+def _source(step: Pass, number: int, factor: int, enlarge: Enlarge, note: Callable[[str], None]) -> SourcePicture:
     sources = step.sources
-    given = in_srgb(load_picture(picture_bytes(sources[number % len(sources)])))
+    given = _given(sources[number % len(sources)])
     picture, size = flattened(given, step.background), (step.width, step.height)
     fingerprint = hashlib.md5(picture.tobytes(), usedforsecurity=False).hexdigest()
     mask = _mask(step, given, note)
@@ -145,7 +159,7 @@ def _whole_cells(size: tuple[int, int], factor: int) -> tuple[int, int]:
 
 def finished(made: Image.Image, source: SourcePicture, match_colours: bool, mask: Image.Image | None) -> Image.Image:
     """A decoded picture in the colours of its source and pasted back; `mask` takes the place of the source's own."""
-    if match_colours:
-        made = with_colours_of(made, source.picture)
+    if match_colours and source.colours is not None:
+        made = with_colours_of(made, source.colours)
     paste = source.paste
     return made if paste is None else pasted(paste.original, made, mask or paste.mask, paste.box)

@@ -38,11 +38,14 @@ def strength_at(loop: int, loops: int, first: float, last: float, curve: str) ->
 def plan(request: GenerationRequest, arguments: Mapping[str, Any], draw: Draw) -> list[Cell]:
     """One chain of cells for each picture of the request; the seed rises with every loop.
 
-    What is below a mask is filled for the first loop alone: the others go on from what that one made of it.
+    What is below a mask is filled for the first loop alone: the others go on from what that one made of it. Colours are
+    those of the first picture in every loop, as A1111 has them: else they would drift with each.
     """
     first, *others = request.passes
     if first.source != "image":
         raise InvalidRequest("Loopback needs a picture to start from.", "", "Use it in img2img.")
+    if first.match_colours and first.sources and first.colours_of is None:
+        first = dataclasses.replace(first, colours_of=first.sources[0])
     caption = arguments["append_interrogation"]
     seed, loops = draw() if request.seed < 0 else request.seed, arguments["loops"]
     cells: list[Cell] = []

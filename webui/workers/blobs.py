@@ -19,7 +19,7 @@ from typing import Any
 from webui.errors import NotFound
 
 FOLDER = "pictures"  # in the data folder
-PICTURE_KEYS = ("image", "images", "mask")  # under these names requests and tasks carry pictures
+PICTURE_KEYS = ("image", "images", "mask", "colours_of")  # under these names requests and tasks carry pictures
 NAME = re.compile(r"blob:([0-9a-f]{64})")
 DATA_URL = re.compile(r"data:[\w/+.-]+;base64,", re.ASCII)
 KEEP_SECONDS = 7 * 86400.0

@@ -95,6 +95,7 @@ def _with_pictures(step: Pass, context: Context, settings: Settings) -> Pass:
         step,
         image=read(step.image) if step.image else step.image,
         mask=read(step.mask) if step.mask else step.mask,
+        colours_of=read(step.colours_of) if step.colours_of else step.colours_of,
         images=tuple(read(text) for text in step.images),
     )
 
