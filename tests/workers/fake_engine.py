@@ -1,4 +1,8 @@
-"""An engine without torch: steps of 20 ms or "step_seconds", one colour a picture. Prompts can ask it to misbehave."""
+"""An engine without torch: steps of 20 ms or "step_seconds", one colour a picture. Prompts can ask it to misbehave.
+
+Of a prompt that begins with "held" half of the steps of the middle batch are made, and no more before somebody has a
+wish: an interrupt, a skip, a stop after this batch. So a test finds such a job running, however slow the machine is.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +37,19 @@ def _hold() -> None:
     sys.setswitchinterval(1e6)
     while True:
         pass
+
+
+def _until_told(control: Any) -> None:
+    """Wait for a wish."""
+    while not (control.interrupted.is_set() or control.skipped.is_set() or control.stopping.is_set()):
+        time.sleep(0.002)
+
+
+def _last_words(report: Callable[..., None], control: Any) -> None:
+    """Wait for the order to stop, and then say more than a pipe holds."""
+    control.interrupted.wait()
+    for step in range(32):
+        report("preview", bytes(1 << 16), step=step)
 
 
 def _unload(values: Mapping[str, Any], scratch: Path, report: Callable[..., None]) -> None:
@@ -138,10 +155,14 @@ class FakeEngine:
                 time.sleep(self.step_seconds)
                 report("progress", step=step, steps=steps, batch=batch, batches=request.count, stage="sample")
                 report("preview", b"\xff\xd8preview", step=step)
+                if (step, batch) == (steps // 2, request.count // 2) and request.prompt.startswith("held"):
+                    _until_told(control)
             if control.skipped.is_set():
                 control.skipped.clear()
                 continue
             report("progress", step=steps, steps=steps, batch=batch, batches=request.count, stage="decode")
+            if request.prompt == "last words":
+                _last_words(report, control)
             for index in range(request.batch_size):
                 self._picture(request, options, seed + batch * request.batch_size + index, report)
             if control.stopping.is_set():

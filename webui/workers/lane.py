@@ -191,6 +191,8 @@ class Lane:
                 self._on_lost(str(error))
             except Exception:
                 log.exception("the lane stumbled")
+                if self._stopping:
+                    return
                 time.sleep(0.5)
 
     def _listen(self, worker: WorkerLink) -> None:
