@@ -11,6 +11,7 @@
   const finished = new Set(); // ids that were announced
   let timer = 0;
   let first = true;
+  let known = []; // as the server said last
 
   async function add(wish) {
     const { id } = await send("downloads", wish);
@@ -43,13 +44,16 @@
         );
       announce(downloads);
       first = false;
-      one("#em-download-list").replaceChildren(...downloads.map(row));
+      known = downloads;
+      draw();
       again = downloads.some(({ state }) => UNDER_WAY.includes(state));
     } catch {
       // no connection: it is asked again
     }
     if (again && emulsion.tabs.current() === "models") timer = setTimeout(look, WATCH);
   }
+
+  const draw = () => one("#em-download-list")?.replaceChildren(...known.map(row));
 
   // The library hears of files that have arrived since the last look.
   function announce(downloads) {
@@ -117,15 +121,14 @@
 
   onAppear("#em-download-form", (form) => {
     form.onsubmit = submit;
-    const name = () => (form.source.placeholder = t("models.source.placeholder"));
-    name();
-    document.addEventListener("emulsion:language", name);
     if (emulsion.tabs.current() === "models") look();
   });
   document.addEventListener(
     "emulsion:tab",
     ({ detail }) => detail.name === "models" && setTimeout(() => one("#em-download-form") && look(), 0),
   );
+
+  document.addEventListener("emulsion:language", draw);
 
   emulsion.downloads = { add };
 })();

@@ -121,7 +121,7 @@
 
   onAppear("#em-extensions-list", () => (known ? draw() : load()));
   onAppear("#em-extensions-fold .label-wrap", mark);
-  document.addEventListener("emulsion:language", () => known && load());
+  document.addEventListener("emulsion:language", () => asked && load());
 
   emulsion.extensions = { show };
 })();

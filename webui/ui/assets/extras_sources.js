@@ -88,9 +88,6 @@
     const item = document.createElement("li");
     const image = Object.assign(document.createElement("img"), { src: url(source), alt: source.name, loading: "lazy" });
     const button = Object.assign(document.createElement("button"), { type: "button", className: "em-close", textContent: "×" });
-    button.setAttribute("aria-label", t("extras.remove", { name: source.name }));
-    button.title = t("extras.remove", { name: source.name });
-    button.onclick = () => remove(source);
     item.title = `${source.name} · ${source.width} × ${source.height}`;
     item.append(image, button);
     item.dataset.id = source.id;
@@ -118,7 +115,12 @@
       return place < 0 ? tile(source) : tiles.splice(place, 1)[0];
     });
     list.replaceChildren(...drawn);
-    sources.forEach((source, place) => (drawn[place].querySelector("button").onclick = () => remove(source)));
+    sources.forEach((source, place) => {
+      const button = drawn[place].querySelector("button");
+      button.title = t("extras.remove", { name: source.name });
+      button.setAttribute("aria-label", button.title);
+      button.onclick = () => remove(source);
+    });
     one("#em-extras-facts").textContent = facts();
   }
 

@@ -67,16 +67,18 @@
     look();
   }
 
+  const any = () => emulsion.elements.make("option", { value: "", i18n: "history.any" });
+
   async function fillMenus() {
     const choices = await ask("history/choices");
     for (const name of MENUS) {
       const menu = one(`#em-history-filters [data-filter=${name}]`);
       const kept = menu.value;
-      menu.replaceChildren(new Option(t("history.any"), ""), ...choices[name].map((value) => new Option(value, value)));
+      menu.replaceChildren(any(), ...choices[name].map((value) => new Option(value, value)));
       menu.value = choices[name].includes(kept) ? kept : "";
     }
     for (const name of ["smallest", "rating"]) {
-      one(`#em-history-filters [data-filter=${name}]`).options[0].textContent = t("history.any");
+      one(`#em-history-filters [data-filter=${name}]`).options[0].replaceWith(any());
     }
   }
 
@@ -197,7 +199,6 @@
   document.addEventListener("emulsion:history-chosen", drawChosen);
   document.addEventListener("emulsion:language", () => {
     if (!opened) return;
-    fillMenus().catch(() => {});
     draw();
     drawChosen();
   });

@@ -255,8 +255,9 @@
     }
 
     translate() {
-      this.bar.translate();
-      this.stale = true;
+      for (const element of [...this.grid.children]) element.replaceWith(draw(this.cards.get(element.dataset.id), this.acts()));
+      if (this.loaded) this.drawLine();
+      this.stale = true; // some words are the server's
       if (this.visible()) this.show();
     }
   }

@@ -34,7 +34,8 @@
       const others = state.kinds.filter((kind) => !TABS.includes(kind)).map((kind) => [kind, { i18n: KINDS[kind] }]);
       const other = () => this.more.value && acts.choose(this.more.value);
       this.more = menu([["", { i18n: "library.more" }], ...others], "", { i18nLabel: "library.more", onchange: other });
-      this.search = make("input", { type: "search", className: "em-entry", i18nLabel: "library.search" });
+      const data = { i18nPlaceholder: "library.search" };
+      this.search = make("input", { type: "search", className: "em-entry", i18nLabel: "library.search", data });
       this.search.oninput = soon(() => acts.set({ text: this.search.value }), TYPING);
       const sorts = SORTS.map(([sort, key]) => [sort, { i18n: key }]);
       const sorted = () => acts.set({ sort: this.order.value });
@@ -54,7 +55,6 @@
         this.folders,
         make("div", { className: "em-library-line" }, this.count, make("span", { className: "em-space" }), this.status),
       ];
-      this.translate();
     }
 
     tab(kind) {
@@ -79,10 +79,6 @@
       next.click();
     }
 
-    translate() {
-      this.search.placeholder = t("library.search");
-    }
-
     draw() {
       const { kind, favourites, fitting } = this.state;
       const reachable = TABS.includes(kind) ? kind : this.tabs.firstChild.dataset.kind;
@@ -98,14 +94,14 @@
     }
 
     drawFolders(folders) {
-      const chip = (folder, textContent, title) => {
-        const element = make("button", { type: "button", className: "em-folder", textContent, title });
+      const chip = (folder, words) => {
+        const element = make("button", { type: "button", className: "em-folder", ...words });
         element.onclick = () => this.acts.set({ folder });
         element.setAttribute("aria-pressed", String(this.state.folder === folder));
         return element;
       };
-      const chips = folders.map(({ name, count }) => chip(name, `${name.split("/").pop()} ${count}`, name));
-      this.folders.replaceChildren(chip("", t("library.all_folders")), ...chips);
+      const chips = folders.map(({ name, count }) => chip(name, { textContent: `${name.split("/").pop()} ${count}`, title: name }));
+      this.folders.replaceChildren(chip("", { i18n: "library.all_folders" }), ...chips);
       this.folders.hidden = !folders.length;
     }
 

@@ -33,6 +33,7 @@
   let parts = null;
   let methods = [];
   let running = null; // id of the job
+  let last = null; // what was said of it last
 
   const curve = (name) =>
     Array.from({ length: 25 }, (_, place) => Number(CURVES[name][1](1 - Math.abs(place - 12) / 12, place).toFixed(2)));
@@ -297,6 +298,7 @@
   }
 
   function draw(view) {
+    last = view;
     const outcome = one("#em-merge-outcome");
     const { state } = view;
     const bar = make("progress", { max: 1, i18nLabel: "models.progress" });
@@ -339,7 +341,11 @@
     appear();
   });
   document.addEventListener("emulsion:tab", () => setTimeout(appear, 0));
-  document.addEventListener("emulsion:language", () => parts && follow());
+  document.addEventListener("emulsion:language", () => {
+    if (!parts) return;
+    follow();
+    if (last) draw(last);
+  });
 
   emulsion.merge = { recipe, curve };
 })();

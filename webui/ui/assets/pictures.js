@@ -89,6 +89,7 @@
       tile.dataset.key = "live";
       tile.title = t("result.live");
       tile.setAttribute("aria-label", t("result.live"));
+      tile.dataset.i18nTitle = tile.dataset.i18nLabel = "result.live";
       tile.setAttribute("role", "option");
       tile.onclick = () => {
         following = true;

@@ -8,17 +8,26 @@
   let said = null; // what the server said: {settings, menus, file, problem}
   let rows = []; // [{setting, element, show, text}]
   let asked = false;
+  let turn = 0; // the newest question wins
 
   const isDefault = (setting) => emulsion.options.same(setting.value, setting.default);
 
   async function load() {
     if (emulsion.tabs.current() !== "settings") return;
     if (asked) return refresh();
+    await fetchAll();
+  }
+
+  async function fetchAll() {
+    const mine = ++turn;
     asked = true;
     try {
-      said = await ask(`options?language=${encodeURIComponent(emulsion.locale())}`);
+      const answer = await ask(`options?language=${encodeURIComponent(emulsion.locale())}`);
+      if (mine !== turn) return;
+      said = answer;
       draw();
     } catch (error) {
+      if (mine !== turn) return;
       asked = false;
       one("#em-options-list").replaceChildren(
         make("div", { className: "em-options-empty" }, make("p", { i18n: "options.not_loaded" }), button("button.again", load)),
@@ -192,9 +201,7 @@
   document.addEventListener("emulsion:tab", load);
   document.addEventListener("emulsion:options", changed);
   document.addEventListener("emulsion:language", () => {
-    if (!said) return;
-    asked = false; // names in menus are words, too
-    draw();
-    load();
+    if (said) draw();
+    if (asked) fetchAll(); // names in menus are words, too
   });
 })();
