@@ -129,3 +129,23 @@ def test_the_settings_of_a_grid_fill_the_plot_that_made_it(open_page: Callable[.
     assert found == {"x_type": "Steps", "x_values": "2, 4", "y_type": "Sampler", "y_values": "Euler, DDIM"}
     assert page.input_value(PROMPT) == "a pear"
     wait_cost(page, "Pictures: 4")
+
+
+def test_a_script_that_is_taken_over_counts_before_the_list_of_scripts_is_there(
+    open_page: Callable[..., Any],
+) -> None:
+    page = open_page()
+    waiting: list[Any] = []
+    page.route("**/ui/scripts?*", lambda route: waiting.append(route))
+    page.evaluate("emulsion.script.restore('X/Y/Z plot', { x_type: 'Steps', x_values: '3-5' })")
+    assert '"x_values":"3-5"' in page.evaluate("emulsion.script.value()")
+    while not waiting:
+        page.wait_for_timeout(20)
+    waiting[0].continue_()
+    page.wait_for_selector("#em-script-fold [data-script]")
+    open_fold(page)
+    assert page.input_value("#em-script-name") == "X/Y/Z plot"
+    assert page.input_value("[data-argument=x_values]") == "3-5"
+    page.unroute("**/ui/scripts?*")
+    page.evaluate("emulsion.script.restore('no such script', {})")
+    assert page.evaluate("emulsion.script.value()") == ""

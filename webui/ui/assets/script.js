@@ -14,6 +14,7 @@
   const state = remembered(); // {name, title, tabs, given: {script: {argument: value}}}
   let known = null; // {scripts, axes, menus} as the server says
   let asked = 0; // how often the cost was asked for: late answers are left out
+  let turn = 0; // the same of the list of scripts
   let timer = 0;
 
   function remembered() {
@@ -35,7 +36,7 @@
   const tab = () => (tabs.current() === "txt2img" ? "txt2img" : "img2img");
   const active = () => Boolean(state.name) && state.tabs.includes(tab());
   const given = () => (state.given[state.name] ??= {});
-  const script = () => known?.scripts.find((one) => one.name === state.name);
+  const script = (name = state.name) => known?.scripts.find((one) => one.name === name);
   const axisOf = (letter) => known.axes.find((axis) => axis.name === valueOf(`${letter}_type`));
   const option = (key) => script().options.find((one) => one.key === key);
   const valueOf = (key) => given()[key] ?? option(key)?.default;
@@ -54,11 +55,11 @@
   // ---- fields ----
 
   async function load() {
-    try {
-      known = await ask(`scripts?language=${encodeURIComponent(emulsion.locale())}`);
-    } catch (error) {
-      return emulsion.complain(error);
-    }
+    const mine = ++turn;
+    const found = await ask(`scripts?language=${encodeURIComponent(emulsion.locale())}`).catch(emulsion.complain);
+    if (!found || mine !== turn) return;
+    known = found;
+    if (state.name) adopt(state.name);
     draw();
   }
 
@@ -80,10 +81,15 @@
   const nameOf = (found) => words(`script.name.${found.slug}`, found.name);
 
   function choose(name) {
-    const found = known?.scripts.find((script) => script.name === name);
-    Object.assign(state, { name, title: found ? nameOf(found) : "", tabs: found?.tabs ?? [] });
+    adopt(name);
     draw(); // nothing, while the fold was never opened
     changed();
+  }
+
+  function adopt(name) {
+    const found = script(name);
+    const taken = known ? found : { tabs: [tab()] }; // at its word until the list is here
+    Object.assign(state, { name: taken ? name : "", title: found ? nameOf(found) : name, tabs: taken?.tabs ?? [] });
   }
 
   function drawFields() {
@@ -108,12 +114,11 @@
   }
 
   // A script as a picture's settings or a preset name it: chosen in its fold, with these arguments and all others as
-  // usual; "" for none.
-  async function restore(name, args) {
-    if (name && !known) await load();
-    if (name && !known?.scripts.some((each) => each.name === name)) return;
+  // usual; "" for none. It counts at once, and no more if the list of scripts turns out to be without it.
+  function restore(name, args) {
     if (name) state.given[name] = { ...args };
     choose(name);
+    if (name && !known) load();
   }
 
   const labelOf = (each) => words(`script.option.${each.key}`, each.label);
@@ -369,11 +374,8 @@
   }
 
   function show(text, kind = "") {
-    const line = one("#em-script-cost");
-    if (!line) return;
-    line.hidden = !text;
-    line.className = `em-script-cost ${kind}`;
-    line.textContent = text;
+    const told = { hidden: !text, className: `em-script-cost ${kind}`, textContent: text };
+    if (one("#em-script-cost")) Object.assign(one("#em-script-cost"), told);
   }
 
   // The closed fold says that a script will run.
@@ -392,7 +394,7 @@
     }
   });
   document.addEventListener("emulsion:tab", () => (known ? draw() : mark()));
-  document.addEventListener("emulsion:language", () => known && load());
+  document.addEventListener("emulsion:language", () => (turn || state.name) && load());
 
   emulsion.script = { value, choose, restore };
 })();
