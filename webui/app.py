@@ -106,10 +106,10 @@ def _serve(options: StartOptions, engine: str) -> int:
         except KeyboardInterrupt:
             print("\nStopping …", flush=True)
         finally:
+            house.service.drain()
             house.catalogue.library.close()
             house.recorder.close()
-            house.service.stop(STOP_SECONDS)
-            house.counters.close()
+            house.service.stop(STOP_SECONDS, house.counters.close)
             listener.close()
     return 0
 
@@ -313,9 +313,13 @@ def _welcome(house: House, hosts: HostNames, made_up: tuple[str, str] | None) ->
         webbrowser.open(address)
     if options.share:
         _share(options, hosts)
-    house.recorder.start()
-    house.catalogue.library.start(lambda: house.service.status().worker in ("starting", "busy"))
-    _preload(house)
+    try:
+        house.recorder.start()
+        house.catalogue.library.start(lambda: house.service.status().worker in ("starting", "busy"))
+        _preload(house)
+    except Exception:
+        if not house.service.draining:  # else it ends already, and files that are read here may be closed
+            raise
 
 
 def _share(options: StartOptions, hosts: HostNames) -> None:

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -193,7 +194,7 @@ def test_a_folder_inside_another_kinds_folder_belongs_to_the_nearer_one(paths, m
     assert stems(library) == ["film", "Brush", "wash"] and stems(library, "checkpoints") == []
 
 
-def wait_until(condition, seconds=20.0):
+def wait_until(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
@@ -226,6 +227,28 @@ def test_the_background_waits_for_a_job_and_can_be_stopped(paths, models):
         assert library.status().unhashed > 0 and library.status().bytes_left > 0
     finally:
         library.close()
+
+
+def test_a_library_that_is_closed_begins_nothing_any_more(library):
+    library.close()
+    library.start()
+    assert library.background._thread is None
+
+
+def test_work_that_the_end_cuts_off_is_no_fault(paths, models, monkeypatch, caplog):
+    library, reading = Library(paths, paths.data / "library.sqlite"), threading.Event()
+
+    def read_pending(go_on):
+        reading.set()
+        while go_on():
+            time.sleep(0.001)
+        raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+
+    monkeypatch.setattr(library, "read_pending", read_pending)
+    library.start()
+    assert reading.wait(120)
+    library.background.close(120)
+    assert not library.background._thread.is_alive() and caplog.records == []
 
 
 def test_a_process_that_never_started_the_background_is_not_woken(library):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from webui.request import GenerationRequest, Pass
+from webui.workers import counters as module
 from webui.workers.counters import JobCounters, known_error
 from webui.workers.service import JobService
+from webui.workers.views import JobView, ServiceStatus
 
+PATIENCE = 120.0  # seconds, for a machine that is busy with something else
 FAKE = "tests.workers.fake_engine:engine"
 
 
@@ -31,7 +37,7 @@ def request(prompt: str = "a cat", steps: int = 4, **changes) -> GenerationReque
 
 
 def until(happened) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while not happened():
         assert time.monotonic() < end, "it was never counted"
         time.sleep(0.01)
@@ -41,7 +47,7 @@ def run(counted, wanted: GenerationRequest) -> str:
     """Run a job to its end, and wait until the counters have seen it."""
     service, counters = counted
     job_id = service.submit(wanted)
-    service.wait(job_id, 20)
+    service.wait(job_id, PATIENCE)
     until(lambda: job_id in counters._over)
     return job_id
 
@@ -58,13 +64,26 @@ def test_a_job_is_counted_once_with_its_pictures_and_times(counted):
 
 
 def test_the_steps_of_a_job_are_counted_with_their_seconds(counted):
-    counters = counted[1]
-    before = counters.steps.count()
+    counters = JobCounters(counted[0])
+    unsubscribe = counted[0].subscribe(counters._look)  # at once: steps before the first look are not counted
     run(counted, request(steps=9))
-    assert counters.steps.count() - before in (7, 8, 9)  # the engine tells of nine, the last one may come with the end
+    unsubscribe()
+    assert counters.steps.count() == 8  # between the first and the last that the engine tells of
+    assert float(counters.metrics.text().split("emulsion_step_seconds_sum ")[1].split()[0]) > 0
+
+
+def test_steps_that_went_by_between_two_looks_have_their_mean_duration(monkeypatch):
+    clock = SimpleNamespace(monotonic=lambda: clock.now, time=time.time, now=100.0)
+    monkeypatch.setattr(module, "time", clock)
+    view = JobView("a", "running", "txt2img", "", request(), time.time(), stage="sample", steps=9)
+    views = iter([replace(view, step=step) for step in (2, 3, 7)])
+    counters = JobCounters(SimpleNamespace(job=lambda job_id: next(views), status=lambda: ServiceStatus("busy", 0)))
+    for seconds in (0.0, 0.5, 2.0):
+        clock.now += seconds
+        counters._look("a")
     text = counters.metrics.text()
-    total = float(text.split("emulsion_step_seconds_sum ")[1].split()[0])
-    assert total / counters.steps.count() >= 0.02  # what the engine sleeps
+    assert "emulsion_step_seconds_count 5" in text and "emulsion_step_seconds_sum 2.5" in text
+    assert 'emulsion_step_seconds_bucket{le="0.5"} 5' in text
 
 
 def test_failures_are_counted_by_the_kind_of_error(counted):
@@ -83,7 +102,7 @@ def test_a_made_up_name_of_an_error_adds_no_series():
 def test_another_task_is_counted_under_its_name(counted):
     service, counters = counted
     job_id = service.submit_task("unload", {})
-    service.wait(job_id, 20)
+    service.wait(job_id, PATIENCE)
     until(lambda: counters.ended.total("unload", "done") == 1)
     assert counters.submitted.total("unload") == 1
 
@@ -95,6 +114,23 @@ def test_a_late_change_of_a_job_does_not_count_it_again(counted):
     service._changes.announce(job_id)
     run(counted, request())  # the announcement has been looked at before this job
     assert counters.ended.total("generate", "done") == ended + 1
+
+
+def test_what_happened_last_is_counted_before_the_queue_is_closed(tmp_path, monkeypatch):
+    service, gate = JobService({}, tmp_path, FAKE), threading.Event()
+    counters = JobCounters(service)
+    look = counters._look
+    monkeypatch.setattr(counters, "_look", lambda job_id: gate.wait() and look(job_id))
+    counters.start()
+    service.start()
+    assert service.wait(service.submit(request()), PATIENCE).state == "done"
+
+    def last() -> None:
+        gate.set()
+        counters.close(PATIENCE)
+
+    service.stop(2, last)
+    assert counters.ended.total("generate", "done") == 1 and counters.pictures.total("generate") == 1
 
 
 def test_the_log_tells_of_a_jobs_life_without_its_prompt(counted, caplog):

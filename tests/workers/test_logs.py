@@ -175,7 +175,7 @@ def test_what_a_worker_logs_reaches_the_log_of_the_web_process_with_its_job(tmp_
     service.start()
     try:
         job_id = service.submit(GenerationRequest(prompt="bug", passes=(Pass(width=64, height=64),), save=False))
-        view = service.wait(job_id, 20)
+        view = service.wait(job_id, 120)
     finally:
         service.stop(2)
     told = [json.loads(line) for line in lines() if "failed (error" in line]

@@ -26,9 +26,10 @@ def pictures(folder: Path, workers: int) -> list[str]:
     service.start()
     try:
         service.load(None)
-        ids = [service.submit(WANTED, client=f"{number}") for number in range(workers)]
-        assert len(service.running()) == workers
-        views = [service.wait(job, 120) for job in ids]
+        with service._changes.lock:  # the first is not over before the last is there
+            ids = [service.submit(WANTED, client=f"{number}") for number in range(workers)]
+            assert len(service.running()) == workers
+        views = [service.wait(job, 600) for job in ids]
         assert [view.state for view in views] == ["done"] * workers, [view.error for view in views]
         return [hashlib.sha256(Path(view.results[0].path).read_bytes()).hexdigest() for view in views]
     finally:

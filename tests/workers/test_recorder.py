@@ -35,11 +35,11 @@ def service(tmp_path, history):
 
 def make(service: JobService, prompt: str = "an apple", **changes) -> JobView:
     passes = (Pass(width=64, height=64, steps=1),)
-    return service.wait(service.submit(GenerationRequest(prompt=prompt, passes=passes, seed=3, **changes)), 20)
+    return service.wait(service.submit(GenerationRequest(prompt=prompt, passes=passes, seed=3, **changes)), 120)
 
 
 def recorded(history: History, count: int) -> list[str]:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while history.count() < count and time.monotonic() < end:
         time.sleep(0.01)
     return [picture["seed"] for picture in history.page().pictures]

@@ -86,7 +86,8 @@ class Background:
             try:
                 self._work()
             except Exception:
-                log.exception("the library could not be brought up to date")
+                if not self._end.is_set():  # else its file may be closed by now
+                    log.exception("the library could not be brought up to date")
             self._state, self._current = "idle", ""
 
     def _work(self) -> None:

@@ -48,13 +48,18 @@ class Library:
         self._lists: dict[str, tuple[Any, list[ModelFile]]] = {}
         self._generation = self.database.generation
         self._roots: tuple[str, ...] = ()
-        self.background, self._started = Background(self), False
+        self.background, self._started, self._closed = Background(self), False, False
         self.refresh()
 
     def start(self, busy: Callable[[], bool] = lambda: False) -> None:
-        """Read and hash in the background from now on; in one process only. `busy`: whether a job runs."""
-        self.background, self._started = Background(self, busy), True
-        self.background.start()
+        """Read and hash in the background from now on; in one process only. `busy`: whether a job runs.
+
+        Once the library is closed nothing begins any more: the thread that starts it may come too late.
+        """
+        with self._lock:
+            if not self._closed:
+                self.background, self._started = Background(self, busy), True
+                self.background.start()
 
     def pause(self) -> None:
         """Leave the background work where it is."""
@@ -67,6 +72,8 @@ class Library:
 
     def close(self) -> None:
         """End the background work and let go of the file."""
+        with self._lock:
+            self._closed = True
         self.background.close()
         self.database.close()
 

@@ -78,7 +78,7 @@ class JobCounters:
         self._unsubscribe = self._service.subscribe(self._changes.put)
         self._thread.start()
 
-    def close(self, timeout: float = 2.0) -> None:
+    def close(self, timeout: float = 10.0) -> None:
         """Count what has happened so far, and end the thread."""
         self._unsubscribe()
         self._changes.put(None)

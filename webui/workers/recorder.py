@@ -66,4 +66,5 @@ class Recorder:
         except EmulsionError as error:
             log.info("the history: %s", error)
         except Exception:
-            log.exception("the history could not be brought up to date")
+            if not self._end.is_set():  # else the queue may be closed by now
+                log.exception("the history could not be brought up to date")

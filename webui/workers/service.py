@@ -94,12 +94,16 @@ class JobService:
         """Whether the program is about to end."""
         return self._dispatcher.draining or self._dispatcher.stopping
 
-    def stop(self, patience: float = 6.0) -> None:
-        """Take no more jobs, end the running one, keep the waiting ones. Returns within about `patience` + 5 s."""
+    def stop(self, patience: float = 6.0, last: Callable[[], object] = lambda: None) -> None:
+        """Take no more jobs, end the running one, keep the waiting ones. Returns within about `patience` + 5 s.
+
+        `last` is called when no job runs any more, and what became of all of them can still be asked for.
+        """
         with self._changes.lock:
             if self._dispatcher.stopping:
                 return
         self._dispatcher.stop(patience)
+        last()
         self.scratch.clear()
         self._queue.close()
         self._claim.close()
