@@ -28,6 +28,18 @@ _SAMPLERS = {
     "lcmscheduler": "LCM",
     "pndmscheduler": "PLMS",
 }
+# Samplers of ComfyUI and Fooocus that are not here, and what comes nearest: of the same kind, and with CFG++ where they
+# have it, because the guidance scale is another one there.
+_NEAREST = {
+    "dpmpp_2s_ancestral_cfg_pp": "Euler a CFG++",
+    "res_multistep_cfg_pp": "DPM++ 2M CFG++",
+    "res_multistep_ancestral_cfg_pp": "Euler a CFG++",
+    "gradient_estimation_cfg_pp": "Euler CFG++",
+    "sa_solver_pece": "SA-Solver",
+    "exp_heun_2_x0": "Res Multistep",
+    "exp_heun_2_x0_sde": "SEEDS 2",
+    "tcd": "LCM",
+}
 _SCHEDULES = {
     "native": "Normal",  # NovelAI
     "default": "Automatic",
@@ -62,6 +74,12 @@ def sampler_and_schedule(name: str) -> tuple[str, str | None] | None:
         if stem != folded and (found := sampler_and_schedule(stem)):
             return found[0], schedule
     return None
+
+
+def nearest_sampler(name: str) -> str | None:
+    """What comes nearest to a sampler that is not here; None where nothing does."""
+    near = _NEAREST.get(name.strip().casefold())
+    return SAMPLERS.find(near).name if near else None
 
 
 def schedule_name(name: str) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webui.exchange.documents import as_boolean, as_integer, as_number, as_text, shown
-from webui.exchange.names import file_stem, sampler_and_schedule, schedule_name
+from webui.exchange.names import file_stem, nearest_sampler, sampler_and_schedule, schedule_name
 from webui.request import GenerationRequest, Guidance, Pass, Refiner, SamplerOptions
 
 NO_PLACE = "There is no such option here."
@@ -177,6 +177,10 @@ class Draft:
                 self.values["pass"]["sampler"] = pair[0]
                 if pair[1] and "schedule" not in self.values["pass"]:
                     self.values["pass"]["schedule"] = pair[1]
-        if not found:
+        near = nearest_sampler(text) if text and attribute == "sampler" and not found else None
+        if near:
+            self.values["pass"]["sampler"] = near
+            self.leave_out(name, value, f"There is no sampler of that name here; {near} stands.")
+        elif not found:
             self.leave_out(name, value, f"There is no {attribute} of that name here.")
         return found is not None
