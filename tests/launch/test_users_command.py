@@ -7,6 +7,8 @@ import json
 import os
 import stat
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,6 +17,7 @@ from webui.api import accounts
 from webui.api.accounts import AccountsFile, check_name, check_password, hash_password
 from webui.cli import main, parse, start_options
 from webui.errors import FileError, InvalidRequest
+from webui.workers.locks import hold
 
 CHEAP = (2, 8, 1)
 PASSWORD = "correct horse"
@@ -45,6 +48,28 @@ def test_people_are_added_listed_changed_and_removed(users):
     account = users.file.read()["bob"]
     assert account.role == "read-only" and check_password("another password", account.password)
     assert users("remove", "bob")[0] == 0 and list(users.file.read()) == ["ann"]
+
+
+def test_people_who_are_added_at_the_same_time_are_all_there(tmp_path, monkeypatch):
+    written = accounts.write_atomically
+
+    def slowly(path, data) -> None:  # between reading and writing, where the others would be lost
+        time.sleep(0.02)
+        written(path, data)
+
+    monkeypatch.setattr(accounts, "write_atomically", slowly)
+    names = [f"person {number}" for number in range(6)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: AccountsFile(tmp_path / "a.json", CHEAP).add(name, "user", PASSWORD), names))
+    assert sorted(AccountsFile(tmp_path / "a.json").read()) == names
+
+
+def test_who_changes_accounts_while_another_program_does_is_told_so(users, monkeypatch):
+    monkeypatch.setattr(accounts, "PATIENCE", 0.0)
+    with hold(users.file.path.with_suffix(".lock")):
+        code, _, said = users("add", "ann")
+    assert code != 0 and "Another program is changing the accounts" in said
+    assert users("add", "ann")[0] == 0
 
 
 def test_a_first_account_that_is_no_administrator_is_pointed_out(users):

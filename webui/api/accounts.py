@@ -7,6 +7,7 @@ command line reads and writes the same file while a server runs.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -14,7 +15,7 @@ import json
 import secrets
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ from typing import Any
 from webui.errors import FileError, InvalidRequest, NotFound
 from webui.identity import ROLES
 from webui.settings import write_atomically
+from webui.workers.locks import hold
 
 FILE = "accounts.json"
 VERSION = 1
 COST = (2**15, 8, 3)  # N, r, p of scrypt: 32 MB; OWASP's Password Storage Cheat Sheet names it among the least to take
 MOST_MEMORY = 256 * 2**20  # bytes; a file that asks for more is damaged
 SHORTEST, LONGEST = 8, 1000  # characters of a password
+PATIENCE = 10.0  # seconds to wait for another program that changes the file
 TOKEN_MARK = "em_"  # by which tokens are found in logs and repositories
 
 
@@ -116,46 +119,70 @@ class AccountsFile:
 
     def add(self, name: str, role: str, password: str) -> None:
         """A new account. Raises InvalidRequest for a name, role or password that will not do."""
-        accounts, name = self.read(), check_name(name)
-        if name in accounts:
-            raise InvalidRequest(f"There is an account {name!r} already.", "", "See users role and users password.")
-        _check_role(role)
-        self._write({**accounts, name: Account(name, role, self._hashed(password))})
+        name = check_name(name)
+        with self._alone():
+            accounts = self.read()
+            if name in accounts:
+                raise InvalidRequest(f"There is an account {name!r} already.", "", "See users role and users password.")
+            _check_role(role)
+            self._write({**accounts, name: Account(name, role, self._hashed(password))})
 
     def remove(self, name: str) -> None:
         """Take an account away, with its tokens. Raises NotFound."""
-        accounts = self.read()
-        del accounts[_found(accounts, name).name]
-        self._write(accounts)
+        with self._alone():
+            accounts = self.read()
+            del accounts[_found(accounts, name).name]
+            self._write(accounts)
 
     def change(self, name: str, role: str | None = None, password: str | None = None) -> None:
         """Another role or password. Raises NotFound, InvalidRequest."""
-        accounts = self.read()
-        account = _found(accounts, name)
-        if role is not None:
-            _check_role(role)
-            account = replace(account, role=role)
-        if password is not None:
-            account = replace(account, password=self._hashed(password))
-        self._write({**accounts, account.name: account})
+        with self._alone():
+            accounts = self.read()
+            account = _found(accounts, name)
+            if role is not None:
+                _check_role(role)
+                account = replace(account, role=role)
+            if password is not None:
+                account = replace(account, password=self._hashed(password))
+            self._write({**accounts, account.name: account})
 
     def add_token(self, name: str) -> str:
         """A new token for an account's scripts: the only time that it is told. Raises NotFound."""
-        accounts = self.read()
-        account = _found(accounts, name)
-        text, token = new_token()
-        self._write({**accounts, account.name: replace(account, tokens=(*account.tokens, token))})
-        return text
+        with self._alone():
+            accounts = self.read()
+            account = _found(accounts, name)
+            text, token = new_token()
+            self._write({**accounts, account.name: replace(account, tokens=(*account.tokens, token))})
+            return text
 
     def remove_token(self, name: str, token_id: str) -> None:
         """End a token. Raises NotFound."""
-        accounts = self.read()
-        account = _found(accounts, name)
-        left = tuple(token for token in account.tokens if token.id != token_id)
-        if len(left) == len(account.tokens):
-            known = ", ".join(token.id for token in account.tokens) or "none"
-            raise NotFound(f"{account.name} has no token {token_id!r}.", f"There are: {known}.")
-        self._write({**accounts, account.name: replace(account, tokens=left)})
+        with self._alone():
+            accounts = self.read()
+            account = _found(accounts, name)
+            left = tuple(token for token in account.tokens if token.id != token_id)
+            if len(left) == len(account.tokens):
+                known = ", ".join(token.id for token in account.tokens) or "none"
+                raise NotFound(f"{account.name} has no token {token_id!r}.", f"There are: {known}.")
+            self._write({**accounts, account.name: replace(account, tokens=left)})
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other program changes the accounts between reading and writing. Raises FileError."""
+        end = time.monotonic() + PATIENCE
+        try:
+            while (lock := hold(self.path.with_suffix(".lock"))) is None:
+                if time.monotonic() > end:
+                    raise FileError("Another program is changing the accounts.", "", "Try again when it has ended.")
+                time.sleep(0.02)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        with lock:
+            yield
+
+    def _unwritable(self, error: OSError) -> FileError:
+        said = f"The accounts cannot be written to {self.path} ({error.strerror})."
+        return FileError(said, "", "Look at --data-dir.")
 
     def _hashed(self, password: str) -> str:
         if not SHORTEST <= len(password) <= LONGEST:
@@ -167,9 +194,7 @@ class AccountsFile:
         try:
             write_atomically(self.path, json.dumps(body, ensure_ascii=False, indent=1).encode())
         except OSError as error:
-            raise FileError(
-                f"The accounts cannot be written to {self.path} ({error.strerror}).", "", "Look at --data-dir."
-            ) from None
+            raise self._unwritable(error) from None
 
 
 def check_name(name: str) -> str:
