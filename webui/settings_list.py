@@ -83,6 +83,7 @@ DECLARED: tuple[Row, ...] = (
     _row("folder_grids", "folder", "grids", "saving", "outdir_grids"),
     _row("save_grids", "bool", False, "saving", "grid_save"),
     _row("return_grid", "bool", False, "saving"),
+    _row("grid_name_pattern", "bool", False, "saving", "grid_extended_filename"),
     _row("grid_rows", "int", -1, "saving", "n_rows", **_between(-1, 100)),  # -1: nearly square, 0: the batch size
     # what is kept beside a picture
     _row("save_before_hires", "bool", False, "copies", "save_images_before_highres_fix"),

@@ -56,6 +56,7 @@ A1111_OPTIONS = {
     "outdir_extras_samples",
     "outdir_grids",
     "grid_save",
+    "grid_extended_filename",
     "return_grid",
     "n_rows",
     "use_original_name_batch",

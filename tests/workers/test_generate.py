@@ -13,7 +13,7 @@ from webui.engine.catalogue import open_catalogue
 from webui.errors import EmulsionError
 from webui.paths import Paths
 from webui.request import GenerationRequest, Pass
-from webui.settings import Settings
+from webui.settings import Settings, job_options
 from webui.workers.plain import WorkerSettings, to_plain
 from webui.workers.service import JobService
 
@@ -125,6 +125,10 @@ def test_a_grid_of_a_saved_jobs_pictures_is_kept_when_the_settings_say_so(servic
     picture = Image.open(grid)
     assert (grid.name, picture.size) == ("grid-5.png", (128, 128)) and len(job.results) == 3
     assert picture.info["parameters"] == job.results[0].infotext
+    long = {"save_grids": True, "grid_extended_filename": True, "name_pattern": "[steps]/[seed]-[prompt_words]"}
+    service.wait(service.submit(many, options={"settings": job_options(long)}), 60)
+    (named,) = set(grids.rglob("*.png")) - {grid}
+    assert named.parent.name == "1" and named.name.startswith("grid-5-") and len(named.stem) > len("grid-5-")
 
 
 def test_a_picture_that_cannot_be_saved_is_kept_and_the_reason_told(service, paths):

@@ -130,7 +130,9 @@ def save_grid(plan: Plan, pictures: Sequence[Image.Image], infotext: str, sessio
     image = sheet(pictures, rows=grid_rows(settings["grid_rows"], plan.request.batch_size))
     facts = _name_facts(plan, plan.pictures[0], image, session)
     format = settings["picture_format"]
-    pattern = f"{settings['folder_pattern']}/grid-[seed]" if settings["folder_per_pattern"] else "grid-[seed]"
+    folders, _, name = settings["name_pattern"].rpartition("/") if settings["grid_name_pattern"] else ("", "", "[seed]")
+    parts = (settings["folder_pattern"] if settings["folder_per_pattern"] else "", folders, f"grid-{name}")
+    pattern = "/".join(part for part in parts if part)
     path = output_path(settings.paths.outputs / settings["folder_grids"], pattern, facts, f".{format}")
     written = infotext if settings["write_infotext"] else ""
     path = save_picture(image, path, written, format, settings["quality"], settings["webp_lossless"])
