@@ -19,7 +19,9 @@ NUMBERED = re.compile(r"\d+\. ")
 
 def pairs() -> dict[str, tuple[Path, Path]]:
     """The English and the Chinese file of each page for users, by the English one's path in the project."""
-    named = {ROOT / "README.md": ROOT / "README.zh-CN.md"}
+    named = {
+        folder / "README.md": folder / "README.zh-CN.md" for folder in (ROOT, ROOT / "models", ROOT / "extensions")
+    }
     for file in (ROOT / "docs").glob("*.md"):
         if file.name not in CONTRIBUTORS:
             named[file] = CHINESE / file.name
