@@ -27,7 +27,7 @@ from webui.library.history import History
 from webui.limits import limits_of
 from webui.logs import set_up
 from webui.paths import StartOptions
-from webui.ports import choose_port
+from webui.ports import choose_port, port_problem
 from webui.registry import Registry
 from webui.scripts import SCRIPTS
 from webui.settings import Settings, SettingsStore
@@ -242,7 +242,11 @@ def _extensions(folders: tuple[Path, ...], disabled: tuple[str, ...]) -> Extensi
 
 
 def _bind(options: StartOptions) -> socket.socket:
-    """Take the port before anything slow happens, so that a second start is told at once."""
+    """Take the port before anything slow happens, so that a second start is told at once.
+
+    It is listened to from here on: a port that is merely bound two programs can have at the same time. Who comes before
+    the page is there waits for it.
+    """
     port = choose_port(options.host, options.port, 7861 if options.nowebui else 7860)
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     # With the protocol named, asyncio turns Nagle's algorithm off; without it every answer takes 40 ms longer.
@@ -251,9 +255,11 @@ def _bind(options: StartOptions) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((options.host, port))
+        listener.listen()
     except OSError as error:
         listener.close()
-        raise InvalidRequest(f"One cannot listen on port {port}: {error}.", "", "Choose one with --port.") from None
+        problem = port_problem(options.host, port) or f"One cannot listen on port {port}: {error}."
+        raise InvalidRequest(problem, "", "Choose one with --port.") from None
     return listener
 
 

@@ -19,6 +19,7 @@ Found = TypeVar("Found")
 ROOT = Path(__file__).parents[2]
 FAKE = "tests.workers.fake_engine:engine"
 REAL = "webui.workers.generate:engine"
+PORTS_TRIED, TAKEN = 5, "taken by another program"  # between choosing a port and listening somebody else may take it
 SCRIPT = """
 import sys
 {hook}
@@ -57,17 +58,25 @@ class Started:
     lines: list[str]
     folder: Path
 
-    def stop(self, how: int = signal.SIGTERM, timeout: float = 60.0) -> int:
+    def stop(self, how: int = signal.SIGTERM, timeout: float = 120.0) -> int:
         """Send a signal and return the exit code. How soon it ends is for those to measure who promise it."""
         self.process.send_signal(how)
         return self.process.wait(timeout)
 
 
 def free_port() -> int:
-    """A port that nobody uses at the moment."""
+    """A port that nobody uses at the moment; a moment later somebody may, see `server`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def silent_port() -> Iterator[int]:
+    """A port that refuses connections: it is taken, and nobody listens."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -76,30 +85,33 @@ def server(folder: Path, options: str = "nowebui=True", hook: str = HOOK, engine
     program = "" if engine.startswith((REAL, "tests.api.witness:")) else ", program=folder"
     folder.mkdir(exist_ok=True)
     (folder / "models").mkdir(exist_ok=True)
-    script = folder / "start.py"
-    if "port=" not in options:
-        options += f", port={free_port()}"
-    script.write_text(SCRIPT.format(hook=hook, options=options, program=program, engine=engine))
+    said = {"hook": hook, "program": program, "engine": engine}
+    for _ in range(PORTS_TRIED):
+        chosen = options if "port=" in options else f"{options}, port={free_port()}"
+        (folder / "start.py").write_text(SCRIPT.format(options=chosen, **said))
+        with _process(folder) as process:
+            lines: list[str] = []
+            if (address := _address(process, lines)) is not None:
+                yield Started(process, address, lines, folder)
+                return
+        if chosen == options or TAKEN not in complaints(folder):
+            break
+    raise AssertionError(f"it did not start: {lines} {complaints(folder)}")
+
+
+@contextlib.contextmanager
+def _process(folder: Path) -> Iterator[subprocess.Popen]:
     with (folder / "errors.txt").open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, script, folder],
+            [sys.executable, folder / "start.py", folder],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-    lines: list[str] = []
     try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.strip())
-            if " at http" in line:
-                address = line.split(" at ")[1].strip()
-                yield Started(process, address, lines, folder)
-                break
-        else:
-            raise AssertionError(f"it did not start: {lines} {(folder / 'errors.txt').read_text()}")
+        yield process
     finally:
         if process.poll() is None:
             process.kill()
@@ -108,12 +120,22 @@ def server(folder: Path, options: str = "nowebui=True", hook: str = HOOK, engine
             process.stdout.close()
 
 
+def _address(process: subprocess.Popen, lines: list[str]) -> str | None:
+    """Where it says that it is; None when it ends instead. `lines` gets what else it says."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line.strip())
+        if " at http" in line:
+            return line.split(" at ")[1].strip()
+    return None
+
+
 def complaints(folder: Path) -> str:
     """What the server wrote to its error output."""
     return (folder / "errors.txt").read_text()
 
 
-def until(happened: Callable[[], Found | None], timeout: float = 60.0) -> Found:
+def until(happened: Callable[[], Found | None], timeout: float = 120.0) -> Found:
     """Wait until something has happened; what it returned."""
     end = time.monotonic() + timeout
     while not (found := happened()):

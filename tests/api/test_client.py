@@ -11,7 +11,7 @@ import sys
 import pytest
 from PIL import Image
 
-from tests.api.started import ROOT, free_port, server
+from tests.api.started import ROOT, server, silent_port
 from webui.request import GenerationRequest, Inpaint
 
 SMALL = {"steps": 2, "width": 64, "height": 64}
@@ -142,8 +142,8 @@ def test_a_wrong_login_and_a_silent_address_are_told_apart(running, module):
     assert (caught.value.status, caught.value.kind) == (401, "Unauthorized")
     with pytest.raises(module.LoginNeeded):
         module.Client(running.address, token="wrong").status()
-    with pytest.raises(module.Unreachable, match="running"):
-        module.Client(f"http://127.0.0.1:{free_port()}").status()
+    with silent_port() as port, pytest.raises(module.Unreachable, match="running"):
+        module.Client(f"http://127.0.0.1:{port}").status()
     with pytest.raises(module.ClientError, match="address"):
         module.Client("127.0.0.1:7860")
 

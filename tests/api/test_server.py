@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.api.started import begin, complaints, free_port, server, until
+from webui import app
 from webui.app import serve
 from webui.errors import InvalidRequest
 from webui.paths import Paths, StartOptions
@@ -116,6 +117,12 @@ def test_a_taken_port_is_told_plainly_and_passed_over_when_none_was_asked_for(tm
             serve(StartOptions(paths=Paths(tmp_path), nowebui=True, port=port))
     with held(7861), server(tmp_path, "nowebui=True, port=None") as running:
         assert running.address != "http://127.0.0.1:7861"
+
+
+def test_a_second_start_is_told_at_once_while_the_first_is_still_getting_ready(tmp_path):
+    with app._bind(StartOptions(nowebui=True, port=None)) as first:
+        with pytest.raises(InvalidRequest, match="taken by another program"):
+            serve(StartOptions(paths=Paths(tmp_path), nowebui=True, port=first.getsockname()[1]))
 
 
 def held(port: int) -> socket.socket:
