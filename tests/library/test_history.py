@@ -142,7 +142,7 @@ def test_a_damaged_picture_is_listed_with_its_problem(history: History, outputs:
     (outputs / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
     history.rebuild()
     torn = next(picture for picture in history.page().pictures if picture["name"] == "torn.png")
-    assert "cannot be read as a picture" in torn["problem"] and torn["width"] == 0
+    assert "begins as PNG, and is cut off or damaged" in torn["problem"] and torn["width"] == 0
 
 
 def test_a_picture_that_went_away_is_said_and_forgotten(history: History, outputs: Path) -> None:

@@ -162,7 +162,10 @@ _END_OF_JPEG = b"\xff\xd9"
 
 def _damaged(source: Path | bytes, error: Exception) -> DamagedFile:
     name = source.name if isinstance(source, Path) else "The picture"
-    return DamagedFile(f"{name} is damaged: {error}.", "A complete picture was wanted.")
+    wanted = "A complete picture was wanted."
+    if "truncated" in str(error).casefold():  # as all of Pillow's decoders say it
+        return DamagedFile(f"{name} is damaged: it ends too soon.", wanted)
+    return DamagedFile(f"{name} is damaged: {error}.", wanted)
 
 
 def is_animated(source: Path | bytes) -> bool:
