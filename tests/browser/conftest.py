@@ -123,6 +123,15 @@ def ready(page: Any) -> None:
     page.wait_for_selector("body.em-ready")
 
 
+def generate(page: Any, over: bool = True) -> None:
+    """Press the button; wait until the job is known, or over. A job may be too short to be seen at work."""
+    before = page.evaluate("emulsion.jobs.last()")
+    page.click("#em-generate")
+    page.wait_for_function("before => emulsion.jobs.last() !== before", arg=before)
+    if over:
+        page.wait_for_function("!emulsion.jobs.busy()")
+
+
 @pytest.fixture
 def last_request(address: str) -> Callable[[], dict[str, Any]]:
     """What was submitted last, as plain data."""

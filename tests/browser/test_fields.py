@@ -90,8 +90,7 @@ def test_control_enter_generates_with_what_was_typed_last(
     page.click(PROMPT)
     page.keyboard.type("typed just now")
     page.keyboard.press("Control+Enter")
-    page.wait_for_selector("body.em-busy")
-    page.wait_for_selector("body:not(.em-busy)")
+    page.wait_for_selector("#em-details:not([hidden])")
     assert last_request()["prompt"] == "typed just now"
     assert page.input_value(PROMPT) == "typed just now"
 
@@ -268,8 +267,7 @@ def test_the_enlarged_picture_closes_with_escape_and_interrupts_nothing(open_pag
     page.fill(PROMPT, "a red apple")
     page.click("#em-generate")
     page.wait_for_selector("#em-details:not([hidden])")
-    page.fill("#em-steps input[type=number]", "100")
-    page.press("#em-steps input[type=number]", "Tab")
+    page.fill(PROMPT, "an apple that takes long")
     page.click("#em-generate")
     page.wait_for_selector("#em-strip .em-live")
     page.click("#em-strip .em-tile >> nth=1")
@@ -278,6 +276,8 @@ def test_the_enlarged_picture_closes_with_escape_and_interrupts_nothing(open_pag
     page.keyboard.press("Escape")
     page.wait_for_selector(".em-enlarged", state="detached")
     assert not re.search("Interrupt", page.inner_text("#em-status-text"))
+    page.click("#em-interrupt")
+    page.wait_for_selector("body:not(.em-busy)")
     page.keyboard.press("Escape")
     page.wait_for_function("document.querySelector('#em-status-text').textContent.includes('Interrupted')")
 

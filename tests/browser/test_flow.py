@@ -18,6 +18,8 @@ import numpy
 import pytest
 from PIL import Image
 
+from tests.browser.conftest import generate
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 240  # seconds: a bound for a very busy machine
 
@@ -56,12 +58,10 @@ def program(home: Path) -> Iterator[str]:
         process.wait(30)
 
 
-def generate(page: Any, prompt: str) -> None:
+def make(page: Any, prompt: str) -> None:
     """Press the button and wait for the end of the job."""
     page.fill("#em-prompt textarea", prompt)
-    page.click("#em-generate")
-    page.wait_for_function("emulsion.jobs.busy()")
-    page.wait_for_function("!emulsion.jobs.busy()")
+    generate(page)
     assert not page.is_visible("#em-error"), page.inner_text("#em-error")
 
 
@@ -103,7 +103,7 @@ def test_a_picture_is_made_repainted_enlarged_and_found_again(program: str, home
     page.goto(program)
     page.wait_for_selector("body.em-ready")
     page.fill("#em-seed input", "7")
-    generate(page, "a panda, flat style, orange background")
+    make(page, "a panda, flat style, orange background")
     made = shown(page)
 
     page.click("[data-send-to=inpaint]")
@@ -116,7 +116,7 @@ def test_a_picture_is_made_repainted_enlarged_and_found_again(program: str, home
     page.mouse.up()
     page.fill("#em-mask-blur input[type=number]", "0")
     page.keyboard.press("Tab")
-    generate(page, "a robot, flat style, orange background")
+    make(page, "a robot, flat style, orange background")
     repainted = shown(page)
     assert "Denoising strength: 0.75" in repainted["infotext"]
     first, second, mask = file_of(program, made), file_of(program, repainted), mask_of(page)

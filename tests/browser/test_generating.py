@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser.conftest import ready
+from tests.browser.conftest import generate, ready
 
 PROMPT, STATUS = "#em-prompt textarea", "#em-status-text"
 
@@ -33,35 +33,38 @@ def test_a_prompt_becomes_a_picture_with_progress_preview_and_settings(
     open_page: Callable[..., Any], last_request: Callable[[], dict[str, Any]]
 ) -> None:
     page = open_page()
-    page.fill(PROMPT, "a red apple")
+    page.fill(PROMPT, "an apple that takes long")
     page.fill("#em-negative-prompt textarea", "blurry")
     page.fill("#em-seed input", "77")
-    set_number(page, "em-steps", 60)
-    page.click("#em-generate")
+    set_number(page, "em-steps", 6)
+    generate(page, over=False)
     page.wait_for_selector("#em-preview:not([hidden])")
-    wait_text(page, "of 60")
+    wait_text(page, "of 6")
     assert page.evaluate("document.querySelector('#em-bar').style.width") != "0%"
-    wait_text(page, "Done")
+    page.click("#em-stop-after")
+    wait_text(page, "Interrupted")
     page.wait_for_function("document.querySelector('#em-picture').naturalWidth === 128")
     assert page.is_hidden("#em-preview")
     assert "Seed: 77" in page.inner_text("#em-infotext")
     request = last_request()
-    assert (request["prompt"], request["negative_prompt"], request["seed"]) == ("a red apple", "blurry", 77)
-    assert request["passes"][0]["steps"] == 60
+    assert (request["prompt"], request["negative_prompt"], request["seed"]) == (
+        *("an apple that takes long", "blurry"),
+        77,
+    )
+    assert request["passes"][0]["steps"] == 6
     assert request["checkpoint"] == "starter.safetensors"
 
 
 def test_the_old_picture_stays_until_the_new_one_is_there(open_page: Callable[..., Any]) -> None:
     page = open_page()
     page.fill(PROMPT, "a red apple")
-    page.click("#em-generate")
-    wait_text(page, "Done")
+    generate(page)
     first = page.get_attribute("#em-picture", "src")
-    set_number(page, "em-steps", 60)  # long enough to be looked at
-    page.click("#em-generate")
-    page.wait_for_selector("body.em-busy")
+    page.fill(PROMPT, "an apple that takes long")
+    generate(page, over=False)
+    page.wait_for_selector("#em-preview:not([hidden])")
     assert page.get_attribute("#em-picture", "src") == first
-    wait_text(page, "Done")
+    page.click("#em-stop-after")
     page.wait_for_function("old => document.querySelector('#em-picture').src !== old", arg=first)
     assert page.locator("#em-strip .em-tile").count() == 2
     page.click("#em-strip .em-tile >> nth=1")
@@ -70,8 +73,8 @@ def test_the_old_picture_stays_until_the_new_one_is_there(open_page: Callable[..
 
 def test_interrupt_ends_the_job(open_page: Callable[..., Any]) -> None:
     page = open_page()
-    set_number(page, "em-steps", 150)
-    page.click("#em-generate")
+    page.fill(PROMPT, "an apple that takes long")
+    generate(page, over=False)
     page.click("#em-interrupt")
     wait_text(page, "Interrupted")
     page.wait_for_selector("body:not(.em-busy)")
@@ -82,8 +85,8 @@ def test_interrupt_ends_the_job(open_page: Callable[..., Any]) -> None:
 def test_the_buttons_beside_generate_keep_to_one_row(open_page: Callable[..., Any], locale: str) -> None:
     page = open_page(locale=locale)
     height = "document.querySelector('#em-run').offsetHeight"
-    set_number(page, "em-steps", 150)
-    page.click("#em-generate")
+    page.fill(PROMPT, "an apple that takes long")
+    generate(page, over=False)
     page.wait_for_selector("body.em-busy #em-interrupt")
     for width in (1440, 1280, 1120, 1024):
         page.set_viewport_size({"width": width, "height": 900})
@@ -98,21 +101,22 @@ def test_the_buttons_beside_generate_keep_to_one_row(open_page: Callable[..., An
 def test_skip_goes_on_with_the_next_batch(open_page: Callable[..., Any]) -> None:
     page = open_page()
     page.fill("#em-seed input", "10")
-    set_number(page, "em-steps", 40)
+    page.fill(PROMPT, "an apple that takes long")
     set_number(page, "em-count", 2)
-    page.click("#em-generate")
+    generate(page, over=False)
     wait_text(page, "batch 1 of 2")
     page.keyboard.press("Alt+Enter")
     wait_text(page, "batch 2 of 2")
-    wait_text(page, "Done")
+    page.click("#em-stop-after")
+    wait_text(page, "Interrupted")
     assert "Seed: 11" in page.inner_text("#em-infotext")
 
 
 def test_stop_after_this_finishes_the_picture(open_page: Callable[..., Any]) -> None:
     page = open_page()
-    set_number(page, "em-steps", 20)
+    page.fill(PROMPT, "an apple that takes long")
     set_number(page, "em-count", 5)
-    page.click("#em-generate")
+    generate(page, over=False)
     wait_text(page, "batch 1 of 5")
     page.click("#em-stop-after")
     wait_text(page, "Interrupted")
@@ -125,9 +129,11 @@ def test_forever_starts_again_until_it_is_switched_off(open_page: Callable[..., 
     before = len(httpx.get(f"{address}/requests").json()["requests"])
     page.click("#em-forever")
     page.wait_for_function("document.querySelectorAll('#em-strip .em-tile').length >= 3")
+    page.fill(PROMPT, "an apple that takes long")
     set_number(page, "em-steps", 40)
     wait_text(page, "of 40")  # in the middle of a job: between two of them the next may be on its way
     page.click("#em-forever")
+    page.click("#em-interrupt")
     page.wait_for_selector("body:not(.em-busy)")
     after = len(httpx.get(f"{address}/requests").json()["requests"])
     assert after - before >= 3
@@ -138,15 +144,15 @@ def test_forever_starts_again_until_it_is_switched_off(open_page: Callable[..., 
 def test_a_reload_in_the_middle_finds_the_job_its_preview_and_its_fields(open_page: Callable[..., Any]) -> None:
     page = open_page()
     page.fill(PROMPT, "an apple that takes long")
-    set_number(page, "em-steps", 100)
-    page.click("#em-generate")
+    set_number(page, "em-steps", 20)
+    generate(page, over=False)
     wait_text(page, "Step")
     page.reload()
     ready(page)
     page.wait_for_selector("#em-preview:not([hidden])")
-    wait_text(page, "of 100")
+    wait_text(page, "of 20")
     assert page.input_value(PROMPT) == "an apple that takes long"
-    assert page.input_value("#em-steps input[type=number]") == "100"
+    assert page.input_value("#em-steps input[type=number]") == "20"
     page.keyboard.press("Escape")
     wait_text(page, "Interrupted")
 
@@ -182,8 +188,8 @@ def test_a_value_that_cannot_be_used_is_named_and_nothing_is_sent(open_page: Cal
 
 def test_jobs_wait_in_line_and_can_be_cancelled(open_page: Callable[..., Any]) -> None:
     page = open_page()
-    set_number(page, "em-steps", 80)
-    page.click("#em-generate")
+    page.fill(PROMPT, "an apple that takes long")
+    generate(page, over=False)
     wait_text(page, "Step")
     page.click("#em-generate")
     page.wait_for_function("document.querySelector('#em-status-more').textContent.includes('1')")

@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import generate
+
 PROMPT, SEED = "#em-prompt textarea", "#em-seed input"
 TILE = ".em-shot"
 
 
-def generate(page: Any, prompt: str, seed: int = 7, count: int = 1) -> None:
+def make(page: Any, prompt: str, seed: int = 7, count: int = 1) -> None:
     """Make pictures and wait for them."""
     page.fill(PROMPT, prompt)
     page.fill(SEED, str(seed))
     for field, value in (("em-steps", 2), ("em-count", count)):
         page.fill(f"#{field} input[type=number]", str(value))
         page.press(f"#{field} input[type=number]", "Tab")
-    page.click("#em-generate")
+    generate(page)
     page.wait_for_function(
         "told => told.every((words) => document.querySelector('#em-infotext').textContent.includes(words))",
         arg=[prompt, f"Seed: {seed + count - 1},"],
@@ -51,7 +53,7 @@ def word() -> str:
 
 def test_a_picture_is_found_and_all_its_settings_are_used_again(open_page: Callable[..., Any], word: str) -> None:
     page = open_page()
-    generate(page, f"a {word}", seed=4242)
+    make(page, f"a {word}", seed=4242)
     page.fill(PROMPT, "something else")
     open_gallery(page, word, 1)
     page.wait_for_selector(f"{TILE} img.em-there")
@@ -66,7 +68,7 @@ def test_a_picture_is_found_and_all_its_settings_are_used_again(open_page: Calla
 
 def test_the_seed_alone_is_taken_over(open_page: Callable[..., Any], word: str) -> None:
     page = open_page()
-    generate(page, f"a {word}", seed=9001)
+    make(page, f"a {word}", seed=9001)
     page.fill(PROMPT, "something else")
     page.fill(SEED, "1")
     open_gallery(page, word, 1)
@@ -78,7 +80,7 @@ def test_the_seed_alone_is_taken_over(open_page: Callable[..., Any], word: str) 
 
 def test_keys_mark_and_delete_and_what_was_deleted_comes_back(open_page: Callable[..., Any], word: str) -> None:
     page = open_page()
-    generate(page, f"a {word}", count=2)
+    make(page, f"a {word}", count=2)
     open_gallery(page, word, 2)
     page.click(TILE)
     page.keyboard.press("4")
@@ -100,7 +102,7 @@ def test_keys_mark_and_delete_and_what_was_deleted_comes_back(open_page: Callabl
 
 def test_two_are_chosen_and_compared(open_page: Callable[..., Any], word: str) -> None:
     page = open_page()
-    generate(page, f"a {word}", seed=20, count=3)
+    make(page, f"a {word}", seed=20, count=3)
     open_gallery(page, word, 3)
     page.click(TILE, modifiers=["Control"])
     page.click(f"{TILE}[data-place='2']", modifiers=["Shift"])
@@ -118,7 +120,7 @@ def test_two_are_chosen_and_compared(open_page: Callable[..., Any], word: str) -
 
 def test_several_go_into_one_zip_file(open_page: Callable[..., Any], word: str) -> None:
     page = open_page()
-    generate(page, f"a {word}", count=2)
+    make(page, f"a {word}", count=2)
     open_gallery(page, word, 2)
     page.click("#em-history-select")
     page.click(f"{TILE}[data-place='0']")
@@ -130,7 +132,7 @@ def test_several_go_into_one_zip_file(open_page: Callable[..., Any], word: str) 
 
 def test_all_are_chosen_by_key_and_come_back_from_the_trash_later(open_page: Callable[..., Any], word: str) -> None:
     page = open_page()
-    generate(page, f"a {word}", count=3)
+    make(page, f"a {word}", count=3)
     open_gallery(page, word, 3)
     wait_tiles(page, 3)
     page.locator(TILE).nth(1).focus()
@@ -150,7 +152,7 @@ def test_all_are_chosen_by_key_and_come_back_from_the_trash_later(open_page: Cal
 
 def test_a_new_picture_comes_to_the_top_and_the_screen_stays(open_page: Callable[..., Any], word: str) -> None:
     page = open_page(width=420, height=500)
-    generate(page, f"a {word}", count=24)
+    make(page, f"a {word}", count=24)
     open_gallery(page, word, 24)
     page.evaluate("scrollTo({ top: document.body.scrollHeight, behavior: 'instant' })")
     page.wait_for_selector(f"{TILE}[data-place='23']")
@@ -160,7 +162,7 @@ def test_a_new_picture_comes_to_the_top_and_the_screen_stays(open_page: Callable
     other.goto(page.url)
     other.wait_for_selector("body.em-ready")
     other.evaluate("emulsion.tabs.open('txt2img')")
-    generate(other, f"a {word}")
+    make(other, f"a {word}")
     other.close()
     page.bring_to_front()
     page.wait_for_selector(f"{TILE}[data-place='24']")
@@ -174,7 +176,7 @@ def test_a_new_picture_comes_to_the_top_and_the_screen_stays(open_page: Callable
 
 def test_a_search_without_a_find_says_so_and_can_be_undone(open_page: Callable[..., Any], word: str) -> None:
     page = open_page()
-    generate(page, f"a {word}")
+    make(page, f"a {word}")
     page.evaluate("emulsion.tabs.open('history')")
     page.wait_for_selector(TILE)
     page.fill("#em-history-text", "nothing of that kind")
@@ -186,7 +188,7 @@ def test_a_search_without_a_find_says_so_and_can_be_undone(open_page: Callable[.
 
 def test_a_picture_goes_to_inpaint(open_page: Callable[..., Any], word: str) -> None:
     page = open_page()
-    generate(page, f"a {word}")
+    make(page, f"a {word}")
     open_gallery(page, word, 1)
     page.click(TILE)
     page.click("[data-view-send=inpaint]")
@@ -195,7 +197,7 @@ def test_a_picture_goes_to_inpaint(open_page: Callable[..., Any], word: str) -> 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(open_page: Callable[..., Any], word: str) -> None:
     page = open_page(width=390, height=844, locale="zh-CN", has_touch=True)
-    generate(page, f"a {word}", count=2)
+    make(page, f"a {word}", count=2)
     open_gallery(page, word, 2)
     page.click("#em-history-filters-button")
     page.wait_for_selector("#em-history-filters:not([hidden])")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.browser.conftest import generate
+
 PROMPT = "#em-prompt textarea"
 HOLD = """name => {
     const quick = window[name];
@@ -17,12 +19,10 @@ HOLD = """name => {
 }"""  # the next call of a function waits for letGo()
 
 
-def generate(page: Any, prompt: str) -> None:
+def make(page: Any, prompt: str) -> None:
     """Make a picture and wait for it."""
     page.fill(PROMPT, prompt)
-    page.click("#em-generate")
-    page.wait_for_selector("#em-details:not([hidden])")
-    page.wait_for_selector("body:not(.em-busy)")
+    generate(page)
 
 
 def held(page: Any) -> None:
@@ -32,7 +32,7 @@ def held(page: Any) -> None:
 
 def test_who_goes_elsewhere_while_a_picture_is_on_its_way_is_not_fetched_back(open_page: Callable[..., Any]) -> None:
     page = open_page()
-    generate(page, "a red apple")
+    make(page, "a red apple")
     page.evaluate(HOLD, "createImageBitmap")
     page.click("[data-send-to=inpaint]")
     held(page)
@@ -44,13 +44,13 @@ def test_who_goes_elsewhere_while_a_picture_is_on_its_way_is_not_fetched_back(op
 
 def test_of_two_pictures_that_are_sent_the_newer_stays(open_page: Callable[..., Any]) -> None:
     page = open_page()
-    generate(page, "a red apple")
+    make(page, "a red apple")
     first = page.evaluate("emulsion.pictures.shown().name")
     page.evaluate(HOLD, "fetch")
     page.evaluate("void emulsion.studio.sendTo('img2img')")
     held(page)
     page.evaluate("letGo = [letGo]")
-    generate(page, "a green apple")
+    make(page, "a green apple")
     second = page.evaluate("emulsion.pictures.shown().name")
     assert second != first
     page.evaluate("emulsion.studio.sendTo('img2img')")
@@ -88,3 +88,30 @@ def test_two_choices_of_one_moment_are_both_answered(open_page: Callable[..., An
     answers = page.evaluate("Promise.all([emulsion.choosing.set({ steps: 9 }), emulsion.choosing.set({ steps: 12 })])")
     assert answers == [{"steps": 9}, {"steps": 12}]
     page.wait_for_function("document.querySelector('#em-steps input[type=number]').value === '12'")
+
+
+def test_settings_are_kept_in_the_order_of_their_changes(open_page: Callable[..., Any], address: str) -> None:
+    page = open_page()
+    page.evaluate(HOLD, "fetch")
+    page.evaluate("void emulsion.options.save({ preview_period: 700 })")
+    held(page)
+    page.evaluate("void (window.second = emulsion.options.save({ preview_period: 900 }))")
+    page.evaluate("letGo()")
+    assert page.evaluate("second.then((values) => values.preview_period)") == 900
+    assert page.evaluate("emulsionDefaults.preview_period") == 900
+    assert page.evaluate("emulsion.ask('options/page').then((said) => said.values.preview_period)") == 900
+
+
+def test_of_two_files_that_are_dropped_the_newer_fills_the_fields(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    file = (
+        "new File(['{} apple\\nSteps: 7, Sampler: Euler, Seed: 5, Size: 128x128'], 'a.txt', {{ type: 'text/plain' }})"
+    )
+    page.evaluate(HOLD, "fetch")
+    page.evaluate(f"void emulsion.settings.applyFile({file.format('a red')})")
+    held(page)
+    page.evaluate(f"emulsion.settings.applyFile({file.format('a green')})")
+    page.wait_for_function("document.querySelector('#em-prompt textarea').value === 'a green apple'")
+    page.evaluate("letGo()")
+    late = "new Promise((done) => setTimeout(() => done(document.querySelector('#em-prompt textarea').value), 300))"
+    assert page.evaluate(late) == "a green apple"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser.canvas_page import gradient, url
+from tests.browser.conftest import generate
 from webui.engine.recommended import fitting
 
 CHOOSE = "async (url) => emulsion.canvas.replace(await (await fetch(url)).blob())"
@@ -54,8 +55,7 @@ def test_outpainting_makes_room_for_what_is_new(open_page: Callable[..., Any], l
     wait_size(page, 128, 96)  # there nothing grows
     page.click("#em-tab-inpaint-button")
     wait_size(page, 192, 128)
-    page.click("#em-generate")
-    page.wait_for_function("emulsion.jobs.busy()")
+    generate(page)
     step = last_request()["passes"][0]
     assert (step["width"], step["height"], step["outpaint"]["left"]) == (192, 128, 64)
 
@@ -75,8 +75,7 @@ def test_a_button_of_each_direction_grows_the_picture_and_takes_it_back(
         page.wait_for_selector(f"[data-grow={side}][aria-pressed=true]")
     page.click("[data-grow=right]")
     wait_size(page, 160, 144)
-    page.click("#em-generate")
-    page.wait_for_function("emulsion.jobs.busy()")
+    generate(page)
     assert last_request()["passes"][0]["outpaint"] == {"left": 32, "right": 0, "up": 24, "down": 24}
 
 

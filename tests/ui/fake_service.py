@@ -30,6 +30,7 @@ from webui.workers.views import JobView, ResultView, ServiceStatus
 
 SAMPLERS = ("Euler a", "Euler", "DPM++ 2M", "DPM++ SDE", "UniPC", "DDIM", "LCM")
 SCHEDULES = ("Automatic", "Karras", "Exponential", "SGM Uniform")
+LASTING = "takes long"  # in a prompt: each last step goes on until somebody wishes an end
 NATIVE = {
     "starter.safetensors": 128,
     "painter-xl.safetensors": 1024,
@@ -245,6 +246,10 @@ class FakeService:
         began = time.monotonic()
         for step in range(1, steps + 1):
             time.sleep(self.step_seconds)
+            for _ in range(1000 if LASTING in request.prompt and step == steps else 0):
+                if self._wishes[job_id]:
+                    break
+                time.sleep(self.step_seconds)
             if "interrupt" in self._wishes[job_id]:
                 return False
             if "skip" in self._wishes[job_id]:

@@ -6,6 +6,7 @@
   const MEGABYTES = 64;
   const LOOKS_LIKE = /(^|\n)\s*Steps: *\d+,[^\n]*(Sampler|Seed|CFG scale|Size):/;
   const STUDIO = ["txt2img", "img2img", "inpaint"];
+  let reading = 0; // the newest file wins
   let pending = {}; // what is being filled in
   let last = null; // where it comes from: {file, info}, {undo} or {after}
 
@@ -53,8 +54,10 @@
   }
 
   async function applyFile(file) {
+    const asked = ++reading;
     try {
       const info = await infoOf(file);
+      if (asked !== reading) return;
       if (info.request_json) return applyInfo(info, file);
       const more = Object.keys(info.items).length > 0; // all that the file says, though none of it was understood
       const act = () => emulsion.pictureInfo.show(file, info);
