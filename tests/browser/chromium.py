@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+PATIENCE = 60_000  # milliseconds: a bound for a very busy machine
 UNSTEADY = Path(__file__).with_name("unsteady.js")
 KEPT = "cookies,local_storage,indexeddb,cache_storage,service_workers,file_systems,storage_buckets"
 
@@ -74,7 +75,7 @@ class Chromium:
             self._forget("{0.scheme}://{0.netloc}".format(urlsplit(address)))
             page = self.profile.new_page()
             page.set_viewport_size({"width": width, "height": height})
-        page.set_default_timeout(60_000 if self.unsteady else 20_000)
+        page.set_default_timeout(PATIENCE)
         if self.unsteady:
             page.add_init_script(UNSTEADY.read_text("utf-8").replace("SEED", str(self.unsteady)))
             page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 3})

@@ -132,6 +132,17 @@ def generate(page: Any, over: bool = True) -> None:
         page.wait_for_function("!emulsion.jobs.busy()")
 
 
+def until(page: Any, script: str, wanted: Any) -> None:
+    """Wait until a script says what is wanted; where it does not, fail with what it says."""
+    from playwright.sync_api import TimeoutError as TooLate
+
+    try:
+        same = f"wanted => JSON.stringify({script}) === JSON.stringify(wanted)"
+        page.wait_for_function(same, arg=wanted)
+    except TooLate:
+        assert page.evaluate(script) == wanted
+
+
 @pytest.fixture
 def last_request(address: str) -> Callable[[], dict[str, Any]]:
     """What was submitted last, as plain data."""

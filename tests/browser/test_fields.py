@@ -212,8 +212,8 @@ def test_every_field_explains_itself(open_page: Callable[..., Any]) -> None:
     for fold in ("em-variation", "em-guidance", "em-sampling", "em-reading"):
         page.click(f"#{fold} > button")
     page.wait_for_selector("#em-save .em-help")
-    page.wait_for_timeout(200)
-    assert page.locator(".info-text").count() == page.locator(".em-help").count() >= 38
+    counts = "document.querySelectorAll('.info-text').length === document.querySelectorAll('.em-help').length"
+    page.wait_for_function(f"{counts} && document.querySelectorAll('.em-help').length >= 38")
     page.click("#em-sampler .em-help")
     assert "noise into a picture" in page.inner_text("#em-sampler .info-text")
     page.evaluate("emulsion.fields.values()")  # presses a hidden button, as the marks of the folds do after each click

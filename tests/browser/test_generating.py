@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser.conftest import generate, ready
+from tests.browser.conftest import generate, ready, until
 
 PROMPT, STATUS = "#em-prompt textarea", "#em-status-text"
 
@@ -90,8 +90,7 @@ def test_the_buttons_beside_generate_keep_to_one_row(open_page: Callable[..., An
     page.wait_for_selector("body.em-busy #em-interrupt")
     for width in (1440, 1280, 1120, 1024):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(50)
-        assert (width, page.evaluate(height) < 60) == (width, True)  # two rows have 88 px
+        until(page, f"[{width}, innerWidth, {height} < 60]", [width, width, True])  # two rows have 88 px
         if width > 1240:
             assert page.is_visible("#em-forever")
     page.keyboard.press("Escape")

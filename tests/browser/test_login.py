@@ -9,6 +9,7 @@ import pytest
 
 from tests.api.people import PASSWORD, make_file
 from tests.api.started import Started, server
+from tests.browser.chromium import PATIENCE
 from tests.browser.conftest import ready
 
 
@@ -32,7 +33,7 @@ def open_login(browser: Any, started: Started) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(viewport={"width": width, "height": height}, **{"locale": "en-US", **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
         page.on(
             "console", lambda m: m.type == "error" and "401" not in m.text and troubles.append(f"{m.text} {m.location}")

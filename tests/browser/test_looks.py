@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import ready
+from tests.browser.conftest import ready, until
 
 FOLDS = ("em-variation", "em-guidance", "em-sampling", "em-reading")
 # Elements whose text is cut off although it should be read whole. The bar of tabs scrolls sideways.
@@ -35,9 +36,7 @@ def test_nothing_is_wider_than_the_screen_or_cut_off(open_page: Callable[..., An
     open_everything(page)
     for width in (390, 360, 700, 901, 950, 1101, 1280, 2200):
         page.set_viewport_size({"width": width, "height": 844})
-        page.wait_for_timeout(100)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert (width, page.evaluate(CUT)) == (width, [])
+        until(page, f"[innerWidth, document.documentElement.scrollWidth <= {width}, ({CUT})()]", [width, True, []])
 
 
 def test_on_a_phone_generate_is_always_within_reach(open_page: Callable[..., Any]) -> None:
@@ -81,9 +80,7 @@ READ = ("#em-generate", "#em-sampler [data-testid=block-info]", ".em-counter", "
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_texts_stand_out_from_their_ground(open_page: Callable[..., Any], scheme: str) -> None:
     page = open_page(color_scheme=scheme)
-    page.wait_for_timeout(300)
-    ratios = {selector: page.evaluate(CONTRAST, selector) for selector in READ}
-    assert {selector: ratio for selector, ratio in ratios.items() if ratio < 4.5} == {}
+    until(page, f"{json.dumps(READ)}.filter((selector) => ({CONTRAST})(selector) < 4.5)", [])
 
 
 def test_a_chinese_browser_gets_a_chinese_page(open_page: Callable[..., Any]) -> None:
