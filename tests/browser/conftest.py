@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,25 +52,16 @@ def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
     """The address of a running page."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, str(ROOT / "tests" / "ui" / "fake_server.py"), str(port), str(STEP_SECONDS)]
-    process = subprocess.Popen(command, cwd=ROOT, env={"OMP_NUM_THREADS": "2", **os.environ})
-    try:
-        end = time.monotonic() + 90
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/requests", timeout=5)
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, "the server ended"
-                assert time.monotonic() < end, "the server did not answer"
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
+    command = [sys.executable, str(ROOT / "tests" / "ui" / "fake_server.py"), str(STEP_SECONDS)]
+    environment = {"OMP_NUM_THREADS": "2", **os.environ}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            said = next((line for line in process.stdout if " at http" in line), None)
+            assert said is not None, "the server ended"
+            yield said.split(" at ")[1].strip()
+        finally:
+            process.kill()
 
 
 @pytest.fixture

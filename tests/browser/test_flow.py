@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +13,9 @@ import numpy
 import pytest
 from PIL import Image
 
+from tests.api.started import REAL, server
 from tests.browser.conftest import generate
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 240  # seconds: a bound for a very busy machine
 
 
@@ -33,29 +28,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def program(home: Path) -> Iterator[str]:
     """The address of the real program with the starter and the upscalers that come along."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "webui.cli", "--data-dir", str(home), "--port", str(port), "--offline"]
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env={"OMP_NUM_THREADS": "2", **os.environ}, stdout=log, stderr=log
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                httpx.get(address, timeout=5)
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, (home / "log").read_text("utf-8")
-                assert time.monotonic() < end, "the program did not answer"
-                time.sleep(0.2)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
+    with server(home, "offline=True", engine=REAL) as started:
+        yield started.address
 
 
 def make(page: Any, prompt: str) -> None:

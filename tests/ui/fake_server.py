@@ -1,7 +1,8 @@
-"""The page with the fake service behind it, on a port given on the command line."""
+"""The page with the fake service behind it: says " at http://…" when it listens, on a port that was free."""
 
 from __future__ import annotations
 
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -38,7 +39,7 @@ def apart() -> Registries:
     return Registries(*(Registry(kind) for kind in ("sampler", "schedule", "family", "directive", "tab", "route")))
 
 
-def main(port: int, step_seconds: float) -> None:
+def main(step_seconds: float) -> None:
     """Serve until killed. `/requests` tells what was submitted, and how many files Gradio keeps."""
     catalogue = FakeCatalogue(make_library(FOLDER))
     service = FakeService(FOLDER, step_seconds, catalogue)
@@ -60,9 +61,12 @@ def main(port: int, step_seconds: float) -> None:
     app.router.routes.extend(script_routes(service, store))  # type: ignore[arg-type]
     app.router.routes.extend(settings_routes(service, store, store.change))  # type: ignore[arg-type]
     page = build_page(service, store)  # type: ignore[arg-type]
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
     mount(app, page, Place(FOLDER / "cache", port=port), page_options(store.settings))
-    uvicorn.run(app, port=port, log_level="warning", timeout_graceful_shutdown=1)
+    print(f"The page is at http://127.0.0.1:{port}", flush=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)).run([listener])
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.05)
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 0.05)
