@@ -123,7 +123,7 @@ WITHOUT_FIELD = {
     "request": ("resize_seed_from", "aesthetic", "passes", "version"),
     "pass": (
         *("source", "guidance", "options", "inpaint", "outpaint", "refiner", "tiles"),  # parts of their own
-        *("images", "exact_steps", "noise_multiplier", "extra_noise", "match_colours", "background"),
+        *("images", "exact_steps", "noise_multiplier", "extra_noise", "match_colours", "colours_of", "background"),
     ),
     "guidance": (),
     "options": (),
