@@ -123,14 +123,29 @@
     move((place) => place - gone.filter((one) => one < place).length);
     total -= gone.length;
     newest = places.get(0)?.id ?? null;
-    told({ pictures: true, total: true });
+    told({ pictures: true, total: true, gone });
   }
 
-  // Favours or rates a picture: {favourite} or {rating}.
+  const marking = new Map(); // id -> the last mark of a picture that is under way
+
+  // Favours or rates a picture: {favourite} or {rating}. It is seen at once; the server hears of one after the other.
   async function mark(picture, marks) {
-    const headers = { "Content-Type": "application/json" };
-    const path = `history/${picture.id}`;
-    replace(await ask(path, { method: "PUT", headers, body: JSON.stringify(marks) }));
+    const { id } = picture;
+    const former = Object.fromEntries(Object.keys(marks).map((name) => [name, picture[name]]));
+    const options = { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(marks) };
+    const mine = (marking.get(id) ?? Promise.resolve()).then(() => ask(`history/${id}`, options));
+    const over = mine.catch(() => {});
+    marking.set(id, over);
+    replace({ ...picture, ...marks });
+    try {
+      const said = await mine;
+      if (marking.get(id) === over) replace(said);
+    } catch (error) {
+      if (marking.get(id) === over) replace({ ...picture, ...former });
+      throw error;
+    } finally {
+      if (marking.get(id) === over) marking.delete(id);
+    }
   }
 
   function replace(picture) {

@@ -8,6 +8,12 @@
 
   const here = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 
+  // A second press while the first is under way is the same wish.
+  function once(act) {
+    let running = null;
+    return (...values) => (running ??= act(...values).finally(() => (running = null)));
+  }
+
   async function attempt(act) {
     try {
       return await act();
@@ -21,7 +27,7 @@
 
   const mark = (pictures, marks) =>
     attempt(async () => {
-      for (const picture of pictures) await history.mark(picture, marks);
+      await Promise.all(pictures.map((picture) => history.mark(picture, marks)));
     });
 
   // All become favourites, or, where all are, none.
@@ -37,15 +43,21 @@
 
   // ---- trash ----
 
-  function throwAway(ids) {
+  const leaving = new Set(); // ids of pictures that are on their way to the trash
+
+  // Whether they went there. Who presses Delete once more before the answer means the same pictures.
+  function throwAway(wanted) {
+    const ids = wanted.filter((id) => !leaving.has(id)).slice(0, AT_ONCE);
+    if (!ids.length) return false;
+    ids.forEach((id) => leaving.add(id));
     return attempt(async () => {
-      const { trash } = await send("history/trash", { ids: ids.slice(0, AT_ONCE) });
-      emulsion.historyGrid.chooseNone();
-      await history.remove(new Set(ids.slice(0, AT_ONCE)));
+      const { trash } = await send("history/trash", { ids });
+      emulsion.historyGrid.forget(ids);
+      await history.remove(new Set(ids));
       const said = ids.length === 1 ? t("history.deleted_one") : t("history.deleted", { count: ids.length });
       toast([said], { action: t("history.undo"), act: () => bringBack(trash) });
       return true;
-    });
+    }).finally(() => ids.forEach((id) => leaving.delete(id)));
   }
 
   const bringBack = (trash) =>
@@ -56,15 +68,21 @@
     });
 
   // What was thrown away together comes back together.
-  const openTrash = () =>
+  const openTrash = once(() =>
     attempt(async () => {
       const { make, button, day, dialog } = emulsion.elements;
       const { thrown } = await ask("history/trash");
+      if (emulsion.tabs.current() !== "history") return; // nobody is waiting for it any more
       const row = ({ trash, names, count, moved }) => {
         const words = names.join(", ") + (count > names.length ? " …" : "");
         const told = make("small", { textContent: `${counted(count)} · ${day(moved)}` });
         const line = make("li", {}, make("span", {}, make("strong", { textContent: words }), told));
-        line.append(button("library.restore", async () => (await bringBack(trash)) && line.remove()));
+        const back = button("library.restore", async () => {
+          back.disabled = true;
+          if (await bringBack(trash)) line.remove();
+          back.disabled = false;
+        });
+        line.append(back);
         return line;
       };
       const list = thrown.length
@@ -73,7 +91,8 @@
       const close = button("button.close", () => box.close());
       const foot = make("div", { className: "em-dialog-row" }, make("span", { className: "em-space" }), close);
       const box = dialog("", make("h2", { i18n: "library.trash" }), make("p", { i18n: "library.trash.explain" }), list, foot);
-    });
+    }),
+  );
 
   const counted = (total) =>
     total === 1 ? t("history.count_one") : t("history.count", { count: total.toLocaleString(emulsion.locale()) });
@@ -85,7 +104,7 @@
     link.click();
   }
 
-  async function zip(pictures) {
+  const zip = once(async (pictures) => {
     const headers = { "Content-Type": "application/json" };
     const body = JSON.stringify({ ids: pictures.slice(0, AT_ONCE).map((picture) => picture.id) });
     await attempt(async () => {
@@ -97,7 +116,7 @@
       setTimeout(() => URL.revokeObjectURL(url), 60000);
       one(".em-toast")?.remove();
     });
-  }
+  });
 
   const download = (picture) => save(history.link(picture.file), picture.name);
   const openFolder = (picture) => attempt(() => ask(`history/${picture.id}/folder`, { method: "POST" }));
@@ -114,11 +133,11 @@
   const use = (picture) =>
     attempt(async () => {
       if (picture.infotext) emulsion.settings.apply(picture.infotext);
-      else await emulsion.settings.applyFile(await fileOf(picture));
       emulsion.tabs.open("txt2img");
+      if (!picture.infotext) await emulsion.settings.applyFile(await fileOf(picture));
     });
 
-  const showInfo = (picture) => attempt(async () => emulsion.pictureInfo.show(await fileOf(picture)));
+  const showInfo = (picture) => emulsion.pictureInfo.show(fileOf(picture));
 
   function useSeed(picture) {
     setInput(input("em-seed"), picture.seed);

@@ -14,6 +14,7 @@
   let looking = 0;
   let scrolled = 0; // of the window, when the tab was left
   let failed = false;
+  let turn = 0; // the newest search wins
   let fresh = 0; // new pictures above the screen
 
   const active = () => emulsion.tabs.current() === "history";
@@ -41,6 +42,7 @@
   }
 
   async function look() {
+    const mine = ++turn;
     clearTimeout(typing);
     emulsion.historyGrid.chooseNone();
     setFresh(0);
@@ -54,6 +56,7 @@
       await history.choose(wishes());
       failed = false;
     } catch (error) {
+      if (mine !== turn) return;
       failed = true;
       complain(error);
     }
@@ -67,18 +70,13 @@
     look();
   }
 
-  const any = () => emulsion.elements.make("option", { value: "", i18n: "history.any" });
-
   async function fillMenus() {
     const choices = await ask("history/choices");
     for (const name of MENUS) {
       const menu = one(`#em-history-filters [data-filter=${name}]`);
       const kept = menu.value;
-      menu.replaceChildren(any(), ...choices[name].map((value) => new Option(value, value)));
+      menu.replaceChildren(menu.options[0], ...choices[name].map((value) => new Option(value, value)));
       menu.value = choices[name].includes(kept) ? kept : "";
-    }
-    for (const name of ["smallest", "rating"]) {
-      one(`#em-history-filters [data-filter=${name}]`).options[0].replaceWith(any());
     }
   }
 

@@ -175,6 +175,12 @@
     told();
   }
 
+  // Those that went away; what else was chosen meanwhile stays so.
+  function forget(ids) {
+    for (const id of ids) chosen.delete(id);
+    told();
+  }
+
   function setChoosing(value) {
     choosing = value;
     grid().classList.toggle("em-choosing", value);
@@ -269,7 +275,7 @@
   });
 
   emulsion.historyGrid = {
-    ...{ setChoosing, chooseNone, focus, redraw: schedule },
+    ...{ setChoosing, chooseNone, forget, focus, redraw: schedule },
     chosen: () => [...chosen.values()],
     visible,
     scrolled: () => visible() && above() > pitch,

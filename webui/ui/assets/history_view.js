@@ -160,7 +160,8 @@
   }
 
   async function throwAway() {
-    if (!(await emulsion.historyActions.throwAway([picture.id])) || !dialog) return;
+    const mine = dialog;
+    if (!(await emulsion.historyActions.throwAway([picture.id])) || dialog !== mine || !dialog) return;
     if (!history.total()) return dialog.close();
     place = Math.min(place, history.total() - 1);
     show();
@@ -197,7 +198,9 @@
   }
 
   document.addEventListener("emulsion:history", ({ detail }) => {
-    if (!dialog || detail.changed?.id !== picture?.id) return;
+    if (!dialog) return;
+    if (detail.gone) place -= detail.gone.filter((one) => one < place).length; // who has gone on sees the same picture
+    if (!detail.changed || detail.changed.id !== picture?.id) return;
     picture = detail.changed;
     draw();
   });

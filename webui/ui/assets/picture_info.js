@@ -9,12 +9,13 @@
   const active = () => emulsion.tabs.current() === "picture_info";
   const node = (kind, values) => Object.assign(document.createElement(kind), values);
 
-  // Shows a file; `info` is what /ui/picture-info said of it, where that is known already.
-  async function show(file, info = null) {
+  // Shows a file, or one that is on its way; `info` is what /ui/picture-info said of it, where that is known already.
+  async function show(wanted, info = null) {
     emulsion.tabs.open("picture_info");
     const asked = ++turn;
     one("#em-info")?.classList.add("em-waiting");
     try {
+      const file = await wanted;
       const said = info ?? (await emulsion.settings.infoOf(file));
       const seen = said.format === "TIFF" ? await emulsion.canvasFiles.showable(file) : file;
       if (asked !== turn) return;
