@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { one, input, onAppear, t, ask, complain, toast, stored, store, tasks } = emulsion;
+  const { one, input, setInput, onAppear, t, ask, complain, toast, stored, store, tasks } = emulsion;
   const STUDIO = ["txt2img", "img2img", "inpaint"];
   const KEY = "emulsion.captioner";
   let captioners = null; // names of those that are installed, once they were asked for
@@ -12,6 +12,7 @@
     const field = input("em-prompt");
     const before = field.value;
     const put = (words) => {
+      if (!field.offsetParent) return setInput(field, words); // the reader has gone on to another tab
       emulsion.prompt.edit(field, (value) => ({ start: 0, end: value.length, text: words, from: 0, to: words.length }), 1);
     };
     put(text);
@@ -27,6 +28,7 @@
 
   // Describes a picture (a Blob) while `button` waits.
   async function describe(blob, button) {
+    const from = emulsion.tabs.current();
     button.disabled = true;
     button.textContent = t("describe.working");
     try {
@@ -36,7 +38,7 @@
       const [caption] = view.outcome?.captions ?? [];
       if (view.state === "failed") return refused(view.error);
       if (!caption) return toast([t("describe.nothing")], { bad: true });
-      if (!STUDIO.includes(emulsion.tabs.current())) emulsion.tabs.open("txt2img");
+      if (emulsion.tabs.current() === from && !STUDIO.includes(from)) emulsion.tabs.open("txt2img");
       write(caption);
     } catch (error) {
       complain(error);

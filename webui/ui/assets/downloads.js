@@ -23,10 +23,12 @@
   async function submit(event) {
     event.preventDefault();
     const form = event.target;
+    const wish = Object.fromEntries(new FormData(form));
+    form.source.value = form.sha256.value = ""; // at once: what is typed meanwhile is the next one
     try {
-      await add(Object.fromEntries(new FormData(form)));
-      form.source.value = form.sha256.value = "";
+      await add(wish);
     } catch (error) {
+      if (!form.source.value) Object.assign(form.source, { value: wish.source }), (form.sha256.value = wish.sha256);
       complain(error);
     }
   }

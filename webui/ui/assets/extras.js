@@ -15,7 +15,8 @@
   let choices = null; // {upscalers, restorers, folders} of the server
   let values = { ...DEFAULTS, ...remembered("localStorage", KEY) };
   let run = null; // {job, sources}: the last one
-  let asked = false;
+  let loading = null; // what there is to choose, on its way or here
+  let starting = false;
 
   function remembered(area, key) {
     try {
@@ -38,13 +39,13 @@
 
   // ---- what there is to choose ----
 
-  async function load() {
-    if (asked || !one("#em-extras")) return;
-    asked = true;
+  const load = async () => one("#em-extras") && (loading ??= begin());
+
+  async function begin() {
     try {
       choices = await ask("extras");
     } catch (error) {
-      asked = false;
+      loading = null;
       return complain(error);
     }
     const { upscalers, restorers } = choices;
@@ -130,7 +131,7 @@
       if (document.activeElement !== field) field.value = values[name];
     }
     const ready = fromFolder() ? values.folder.trim() : sources.list().length && !sources.coming();
-    one("#em-extras-go").disabled = !choices || !ready || emulsion.extrasResult.busy();
+    one("#em-extras-go").disabled = !choices || !ready || starting || emulsion.extrasResult.busy();
     one("#em-extras-size").textContent = sizes();
   }
 
@@ -164,16 +165,19 @@
     const where = fromFolder()
       ? { folder: values.folder.trim(), out: values.out.trim() }
       : { images: list.map(({ id }) => id), names: list.map(({ name }) => name) };
-    one("#em-extras-go").disabled = true;
+    starting = true;
+    draw();
     try {
       const job = await tasks.start("extras", { ...where, options: options(), save: values.save });
       run = { job, sources: fromFolder() ? [] : list };
       store("sessionStorage", RUN_KEY, JSON.stringify(run));
+      starting = false;
       if (innerWidth <= 900) one("#em-extras-result").scrollIntoView({ block: "start", behavior: "smooth" });
       await emulsion.extrasResult.follow(run);
     } catch (error) {
       complain(error);
     }
+    starting = false;
     draw();
   }
 

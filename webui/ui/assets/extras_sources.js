@@ -28,6 +28,12 @@
     document.dispatchEvent(new CustomEvent("emulsion:extras"));
   }
 
+  async function upload(file) {
+    const headers = { "Content-Type": "application/octet-stream" };
+    const { id, width, height } = await ask("uploads", { method: "POST", headers, body: file });
+    return { id, name: file.name ?? "", width, height };
+  }
+
   // Takes files in, one after the other: many large ones at once would fill the browser's memory.
   async function add(files) {
     const mine = turn;
@@ -36,9 +42,8 @@
     draw();
     for (const file of files) {
       try {
-        const headers = { "Content-Type": "application/octet-stream" };
-        const { id, width, height } = await ask("uploads", { method: "POST", headers, body: file });
-        if (mine === turn) sources.push({ id, name: file.name ?? "", width, height });
+        const source = await upload(file);
+        if (mine === turn) sources.push(source);
       } catch (error) {
         if (!error.parts) complain(error);
         else refused.push({ name: file.name, ...error.parts });
@@ -70,16 +75,22 @@
     one("#em-extras-list button, #em-extras-drop")?.focus();
   }
 
-  // A picture from elsewhere takes the place of those that are here.
+  // A picture from elsewhere takes the place of those that are here when it has arrived; the last one that was sent wins.
   async function takeOver({ url, name }) {
-    clear();
+    const mine = ++turn;
+    const before = sources;
+    coming++;
+    draw();
     try {
       const answer = await fetch(url);
       if (!answer.ok) throw new Error(t("studio.gone"));
-      await add([new File([await answer.blob()], name ?? "")]);
+      const source = await upload(new File([await answer.blob()], name ?? ""));
+      if (mine === turn) sources = [source, ...sources.filter((one) => !before.includes(one))];
     } catch (error) {
-      complain(error);
+      if (mine === turn) complain(error);
     }
+    coming--;
+    changed();
   }
 
   // ---- drawing ----

@@ -8,6 +8,7 @@
   const MOST_WORDS = 60; // chips of trigger words
   const JSON_TYPE = { "Content-Type": "application/json" };
   let current = null; // {card, acts, element, parts}
+  let turn = 0; // the last one that was asked for is opened
 
   const address = (card, more = "") => {
     const parameters = new URLSearchParams({
@@ -19,19 +20,30 @@
 
   // `acts`: changed(card) and gone().
   async function open(card, acts) {
+    const asked = ++turn;
     let whole;
     try {
       whole = await ask(address(card));
     } catch (error) {
-      return complain(error);
+      return asked === turn && complain(error);
     }
+    if (asked !== turn) return;
     current?.element.close();
     const body = make("div", { className: "em-details-body" });
-    current = { card: whole, acts, body };
+    const mine = { card: whole, acts, body };
+    current = mine;
     current.element = dialog("em-library-details", head(), body);
     current.element.setAttribute("aria-label", whole.name);
-    current.element.addEventListener("close", () => (current = null));
+    current.element.addEventListener("close", () => leave(mine));
     draw();
+  }
+
+  // What was typed and not saved can still be.
+  function leave(mine) {
+    if (current === mine) current = null;
+    const wanted = mine.gone || mine.saving ? {} : changes(mine);
+    if (!Object.keys(wanted).length) return;
+    toast([t("library.unsaved", { name: mine.card.name })], { action: t("library.save"), act: () => keep(wanted, mine) });
   }
 
   const head = () =>
@@ -208,8 +220,7 @@
   }
 
   // What was changed in the form.
-  function changes() {
-    const { card, form } = current;
+  function changes({ card, form } = current) {
     const said = Object.fromEntries(new FormData(form));
     const found = {};
     for (const name of ["activation", "negative", "description", "notes"])
@@ -225,13 +236,17 @@
   }
 
   async function save() {
+    const mine = current;
     const wanted = changes();
-    if (!Object.keys(wanted).length || (await keep(wanted))) current?.element.close();
+    mine.saving = true;
+    const kept = !Object.keys(wanted).length || (await keep(wanted, mine));
+    mine.saving = false;
+    if (kept) mine.element.close();
+    else if (current !== mine) leave(mine); // it was closed meanwhile
   }
 
   // Sends changes, and shows what the server made of them; whether it worked.
-  async function keep(wanted) {
-    const mine = current;
+  async function keep(wanted, mine = current) {
     try {
       fresh(mine, await ask(address(mine.card), { method: "PUT", headers: JSON_TYPE, body: JSON.stringify(wanted) }));
       return true;
@@ -244,11 +259,15 @@
   // The dialog with what is known now. What was typed and not saved stays.
   function fresh(mine, card) {
     mine.acts.changed(card);
-    if (current !== mine) return;
+    if (current !== mine) return void (mine.card = card);
     const unsaved = Object.keys(changes()).map((name) => [name, current.form.elements[name].value]);
+    const { name: typing, selectionStart, selectionEnd } = current.form.contains(document.activeElement) ? document.activeElement : {};
     current.card = card;
     draw();
     for (const [name, value] of unsaved) current.form.elements[name].value = value;
+    const field = typing && current.form.elements[typing];
+    field?.focus();
+    if (field && field.type !== "number") field.setSelectionRange(selectionStart, selectionEnd);
   }
 
   // ---- preview ----
@@ -339,7 +358,10 @@
   // ---- deleting ----
 
   async function remove(card) {
-    const { acts, element } = current;
+    const mine = current;
+    const { acts, element } = mine;
+    if (mine.gone) return; // a second press
+    mine.gone = true;
     try {
       const { trash } = await ask(address(card), { method: "DELETE" });
       element.close();
@@ -349,6 +371,7 @@
         act: () => emulsion.trash.restore(trash, acts.gone),
       });
     } catch (error) {
+      mine.gone = false;
       complain(error);
     }
   }

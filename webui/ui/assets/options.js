@@ -17,18 +17,34 @@
 
   // ---- changes ----
 
-  const save = async (changes) =>
-    accept(
-      await ask("options", {
+  let line = Promise.resolve(); // one change after the other: answers come in the order of the wishes
+  let unanswered = []; // changes on their way
+
+  const save = (changes) =>
+    tell(changes, () =>
+      ask("options", {
         method: "PUT",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify(changes),
       }),
     );
-  const reset = async (wanted) => accept(await send("options/reset", wanted));
+  const reset = (wanted) => tell({}, () => send("options/reset", wanted));
+
+  async function tell(changes, act) {
+    unanswered.push(changes);
+    const mine = line.then(act);
+    line = mine.catch(() => {});
+    try {
+      await mine;
+    } finally {
+      unanswered = unanswered.filter((one) => one !== changes);
+    }
+    return accept(await mine);
+  }
 
   // Whoever shows settings hears of changes by the event "emulsion:options" with {values}.
-  function accept({ values, fields }) {
+  function accept({ values: said, fields }) {
+    const values = Object.assign({}, said, ...unanswered); // what was changed since is not taken back for a moment
     adopt(values, true);
     document.dispatchEvent(new CustomEvent("emulsion:options", { detail: { values } }));
     if (Object.keys(fields).length) emulsion.settings.fill({ values: fields, quiet: true });

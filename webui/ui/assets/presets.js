@@ -8,13 +8,20 @@
 
   const json = (method, body) => ({ method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
+  let opening = false;
+
   async function open() {
+    if (opening) return; // a second press while the names are on their way
+    opening = true;
     let kept, values;
     try {
       [kept, values] = await Promise.all([ask("presets"), emulsion.fields.values()]);
     } catch (error) {
       return complain(error);
+    } finally {
+      opening = false;
     }
+    if (!emulsion.elements.isOpen("#em-presets")) return; // nobody is waiting for it any more
     const list = make("div", { className: "em-presets-list" });
     const name = make("input", { type: "text", className: "em-entry", id: "em-preset-name", maxLength: 100, autocomplete: "off", i18nLabel: "preset.name" });
     name.placeholder = t("preset.name");

@@ -210,7 +210,7 @@
 
     async function take(chosen) {
       const images = [...chosen].filter((one) => one.type.startsWith("image/"));
-      const found = lines();
+      const found = [];
       open.disabled = true;
       try {
         for (const [index, image] of images.entries()) {
@@ -226,7 +226,7 @@
         emulsion.complain(error);
       }
       open.disabled = false;
-      put(each.key, found.join("\n"));
+      put(each.key, [...lines(), ...found].join("\n")); // others may have come meanwhile
       show();
     }
 

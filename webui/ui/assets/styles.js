@@ -10,10 +10,14 @@
 
   // Puts the chosen styles' words into the prompts, and chooses none any more.
   async function insert() {
-    const { prompt, negative_prompt, styles: chosen } = await emulsion.fields.values();
+    const asked = await emulsion.fields.values();
+    const { prompt, negative_prompt, styles: chosen } = asked;
     if (!chosen?.length) return toast([t("style.none_chosen")]);
     try {
       const words = await send("styles/apply", { prompt: prompt ?? "", negative_prompt: negative_prompt ?? "", styles: chosen });
+      const now = await emulsion.fields.values();
+      const same = ["prompt", "negative_prompt", "styles"].every((name) => String(now[name]) === String(asked[name]));
+      if (!same) return insert(); // what was typed meanwhile counts
       await emulsion.fields.replace({ values: { ...words, styles: [] } }, t("style.inserted"));
     } catch (error) {
       complain(error);
@@ -27,6 +31,7 @@
     const parts = build();
     const { box, name, prompt, negative, list } = parts;
     let was = ""; // the style that is being changed, "" for a new one
+    let line = Promise.resolve(); // one wish after the other
 
     function show(style) {
       was = style?.name ?? "";
@@ -44,21 +49,29 @@
       parts.said.classList.toggle("em-bad", bad);
     };
 
-    function take(answer, wanted) {
+    const typed = () => [name.value.trim(), prompt.value, negative.value].join("\n\n");
+
+    // The server's list with the style `wanted`; what was typed since it was asked is kept.
+    function take(answer, wanted, asked) {
       styles = answer.styles;
       fill(list, [["", t("style.new")], ...styles.map((style) => [style.name, style.name])]);
-      show(styles.find((style) => style.name === wanted));
+      const style = styles.find((one) => one.name === wanted);
+      if (typed() === asked) show(style);
+      else [was, list.value, parts.remove.hidden] = [style?.name ?? "", style?.name ?? "", !style];
       if (answer.problem) say(answer.problem, true);
     }
 
-    async function attempt(act, words) {
-      try {
-        const wanted = await act();
-        say(words ?? wanted);
-      } catch (error) {
-        const { found, wanted, remedy } = error.parts ?? { found: t("error.connection") };
-        say([found, wanted, remedy].filter(Boolean).join(" "), true);
-      }
+    function attempt(act, words) {
+      line = line.then(async () => {
+        try {
+          const wanted = await act();
+          say(words ?? wanted);
+        } catch (error) {
+          const { found, wanted, remedy } = error.parts ?? { found: t("error.connection") };
+          say([found, wanted, remedy].filter(Boolean).join(" "), true);
+        }
+      });
+      return line;
     }
 
     list.onchange = () => show(styles.find((style) => style.name === list.value));
@@ -72,25 +85,31 @@
       const wanted = name.value.trim();
       if (!wanted) return say(t("style.name_wanted"), true), name.focus();
       if (!was && styles.some((style) => style.name === wanted)) return say(t("style.name_taken"), true), name.focus();
-      const body = { name: wanted, prompt: prompt.value, negative_prompt: negative.value, was };
-      return attempt(async () => take(await ask("styles", json("PUT", body)), wanted), t("options.saved"));
+      const [asked, body] = [typed(), { name: wanted, prompt: prompt.value, negative_prompt: negative.value }];
+      attempt(async () => take(await ask("styles", json("PUT", { ...body, was })), wanted, asked), t("options.saved"));
     };
     parts.remove.onclick = () => {
       if (!sure(parts.remove)) return;
-      const words = t("style.deleted", { name: was });
-      attempt(async () => take(await ask(`styles?name=${encodeURIComponent(was)}`, { method: "DELETE" }), ""), words);
+      const [asked, gone] = [typed(), was];
+      const act = async () => take(await ask(`styles?name=${encodeURIComponent(gone)}`, { method: "DELETE" }), "", asked);
+      attempt(() => styles.some((style) => style.name === gone) && act(), t("style.deleted", { name: gone }));
     };
     parts.file.onchange = () => {
       const file = parts.file.files[0];
       parts.file.value = "";
-      if (file) attempt(() => bringIn(file, take));
+      const asked = typed();
+      if (file) attempt(() => bringIn(file, (answer, wanted) => take(answer, wanted, asked)));
     };
     box.addEventListener("close", () => {
       one("#em-translate").click(); // the menus of the page; while the dialog is open, nothing else can be pressed
       one("#em-styles-edit")?.focus();
     });
-    await attempt(async () => (take(await ask("styles"), ""), ""));
     parts.current.click();
+    await attempt(async () => {
+      const { styles: found, problem } = await ask("styles");
+      take({ styles: found }, was, null); // it was opened with the prompts of the page, and typed into since
+      return problem ?? "";
+    });
   }
 
   async function bringIn(file, take) {
