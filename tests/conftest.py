@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import hypothesis
 import pytest
 
@@ -14,6 +15,9 @@ BROWSER = "tests/browser/"
 hypothesis.settings.register_profile("search", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("same", hypothesis.settings.get_profile("search"), derandomize=True)
 hypothesis.settings.load_profile("same")
+# Nobody measures with it how soon a server answers; its 5 s are short for a machine that is busy with something else.
+for step in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, step, 120.0)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

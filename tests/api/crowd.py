@@ -208,7 +208,7 @@ async def come(address: str, people: Sequence[Person], keeper: str, workers: int
     The keeper's jobs hold the workers until then.
     """
     async with Web(address) as web:
-        holders = [await send(web, "native", Wanted("hold", 1, 1000), keeper) for _ in range(workers)]
+        holders = [await send(web, "native", Wanted("held", 1, 1000), keeper) for _ in range(workers)]
         in_line = await asyncio.gather(*(_send_all(web, number, person) for number, person in enumerate(people)))
         others = [asyncio.create_task(_visit(web, *one)) for one in zip(range(len(people)), people, in_line)]
         for job in holders:

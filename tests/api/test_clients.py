@@ -169,10 +169,10 @@ def test_sd_backend_client_recognises_the_server(backend):
 
 def test_sd_backend_client_makes_pictures(backend):
     params = sd_backend_client.DiffusionParams(prompt="an apple", steps=2, seed=3, batch_size=2, **SIZE)
-    result = backend.submit_txt2img(params).wait(timeout=60, poll_interval=0.05)
+    result = backend.submit_txt2img(params).wait(timeout=120, poll_interval=0.05)
     assert [image.size for image in result.images] == [(64, 64)] * 2 and result.seeds == [3, 4]
     params = sd_backend_client.DiffusionParams(init_images=[half()], steps=2, seed=3, denoising_strength=0.5, **SIZE)
-    assert backend.submit_img2img(params).wait(timeout=60, poll_interval=0.05).images[0].size == (64, 64)
+    assert backend.submit_img2img(params).wait(timeout=120, poll_interval=0.05).images[0].size == (64, 64)
 
 
 @pytest.mark.parametrize("soft", [False, True])
@@ -180,12 +180,12 @@ def test_sd_backend_client_inpaints(backend, soft):
     params = sd_backend_client.DiffusionParams(
         init_images=[half()], mask=left(), steps=2, seed=3, mask_blur=4, soft_inpainting=soft, **SIZE
     )
-    result = backend.submit_inpaint(params).wait(timeout=60, poll_interval=0.05)
+    result = backend.submit_inpaint(params).wait(timeout=120, poll_interval=0.05)
     assert result.images[0].size == (64, 64)
 
 
 def test_sd_backend_client_enlarges_to_a_size(backend):
-    result = backend.submit_upscale(half(), 100, 100).wait(timeout=60, poll_interval=0.05)
+    result = backend.submit_upscale(half(), 100, 100).wait(timeout=120, poll_interval=0.05)
     assert result.images[0].size == (100, 100)
 
 
@@ -196,7 +196,7 @@ def test_sd_backend_client_cancels(backend):
         assert not handle.done
     assert handle.cancel()
     with pytest.raises(sd_backend_client.GenerationError):
-        handle.wait(timeout=30, poll_interval=0.05)
+        handle.wait(timeout=120, poll_interval=0.05)
 
 
 def test_sd_backend_client_reads_the_other_lists(backend):
@@ -213,7 +213,7 @@ def test_sd_backend_client_reads_the_other_lists(backend):
 
 @pytest.fixture(scope="module")
 def client(address):
-    with httpx.Client(base_url=address, auth=("me", "secret"), timeout=60) as client:
+    with httpx.Client(base_url=address, auth=("me", "secret"), timeout=120) as client:
         yield client
 
 
@@ -260,7 +260,7 @@ def test_sillytavern(client):
 def test_open_webui(address, started):
     """It sends the whole dictionary of options back, and its header of an empty login where none is set."""
     header = {"authorization": f"Basic {base64.b64encode(b'me:secret').decode()}"}
-    with httpx.Client(base_url=address, headers=header, timeout=60) as client:
+    with httpx.Client(base_url=address, headers=header, timeout=120) as client:
         options = client.get("/sdapi/v1/options").json()
         models = client.get("/sdapi/v1/sd-models").json()
         assert models[0]["title"] and models[0]["model_name"]

@@ -31,7 +31,7 @@ def here(house):
 
 def over(client, number):
     """The download when it is over."""
-    for _ in range(1000):
+    for _ in range(12_000):
         found = next(one for one in client.get("/ui/downloads").json()["downloads"] if one["id"] == number)
         if found["state"] not in ("waiting", "running"):
             return found

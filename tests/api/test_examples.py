@@ -73,7 +73,7 @@ def test_an_example_makes_a_picture(address, tmp_path, section, language):
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "apple.png").size == SIZES[section, language]

@@ -73,7 +73,7 @@ def started(folder):
 
 @pytest.fixture(scope="module")
 def client(started):
-    with httpx.Client(base_url=started.address, timeout=10) as client:
+    with httpx.Client(base_url=started.address, timeout=120) as client:
         yield client
 
 

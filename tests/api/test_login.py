@@ -9,7 +9,13 @@ from tests.api.people import ADDRESS, CHEAP, HTML, PASSWORD, bearer, client, coo
 from webui.api.book import AccountBook, open_book
 from webui.api.login import Login
 from webui.api.passwords import Passwords
-from webui.api.throttle import FREE, LONGEST
+from webui.api.throttle import FREE, LONGEST, Throttle
+
+
+@pytest.fixture(autouse=True)
+def standing_clock(monkeypatch):
+    """Who has to wait has to wait in all of a test, however long that takes."""
+    monkeypatch.setattr("webui.api.passwords.Throttle", lambda: Throttle(clock=lambda: 1000.0))
 
 
 @pytest.fixture

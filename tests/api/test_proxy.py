@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from tests.api.people import HTML
-from tests.api.started import complaints, server
+from tests.api.started import HOOK, complaints, server
 from webui.api.door import HostNames
 from webui.api.proxy import ROOT, Proxy, networks
 from webui.errors import InvalidRequest
@@ -101,7 +101,7 @@ def make_proxy(target: str, strip: bool) -> ThreadingHTTPServer:
             headers |= {"x-forwarded-for": VISITORS[strip], "x-forwarded-proto": "https", "x-forwarded-host": PUBLIC}
             path = self.path.removeprefix("/studio") if strip else self.path
             body = self.rfile.read(length)
-            answer = httpx.request(self.command, target + path, headers=headers, content=body, timeout=60)
+            answer = httpx.request(self.command, target + path, headers=headers, content=body, timeout=120)
             self.send_response(answer.status_code)
             for name, value in answer.headers.multi_items():
                 if name not in ("content-length", "transfer-encoding", "connection", "content-encoding"):
@@ -120,11 +120,17 @@ def make_proxy(target: str, strip: bool) -> ThreadingHTTPServer:
     return proxy
 
 
+# Who has to wait because of wrong passwords has to wait for ever, however slow the machine is.
+CLOCK = "from webui.api import throttle\nthrottle.Throttle.__init__.__defaults__ = (lambda: 1000.0, throttle.MOST)\n"
+
+
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
     entry = f"auth=(('ann', '{PASSWORD}'),), allow_hosts=('{PUBLIC}',)"
     folder = tmp_path_factory.mktemp("proxy")
-    with server(folder, f"nowebui=False, subpath='studio', trusted_proxies=('127.0.0.1',), {entry}") as running:
+    with server(
+        folder, f"nowebui=False, subpath='studio', trusted_proxies=('127.0.0.1',), {entry}", HOOK + CLOCK
+    ) as running:
         yield running
     assert "Traceback" not in complaints(folder)
 
@@ -136,7 +142,7 @@ VISITORS = {True: "203.0.113.9", False: "198.51.100.7"}  # by whether the proxy 
 def outside(started, request):
     """A visitor's client at the proxy, and the proxy's address."""
     proxy = make_proxy(started.address, request.param)
-    with httpx.Client(base_url=f"http://127.0.0.1:{proxy.server_port}", timeout=60) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{proxy.server_port}", timeout=120) as client:
         yield client
     proxy.shutdown()
     proxy.server_close()

@@ -56,7 +56,7 @@ def in_background(call):
     return thread, answers
 
 
-def until(happened, timeout: float = 30.0):
+def until(happened, timeout: float = 120.0):
     end = time.monotonic() + timeout
     while not (found := happened()):
         assert time.monotonic() < end, "it did not happen in time"
@@ -87,12 +87,8 @@ def test_parameters_echo_the_request_with_its_defaults(client):
 
 
 def test_an_empty_body_is_a_request_of_defaults(client, house):
-    thread, answers = in_background(lambda: client.post("/sdapi/v1/txt2img", json={"sampler_name": "Euler a"}))
-    until(lambda: house.service.current())
-    client.post("/sdapi/v1/interrupt")
-    thread.join()
+    assert client.post("/sdapi/v1/txt2img", json={"sampler_name": "Euler a"}).status_code == 200
     step = last_request(house.service).passes[0]
-    assert answers[0].status_code == 200
     assert (step.steps, step.width, step.height, step.guidance.scale) == (50, 512, 512, 7.0)
 
 
@@ -235,20 +231,21 @@ def test_idle_looks_exactly_as_clients_expect(client, house):
 
 
 def test_progress_of_a_running_job(client, house):
-    thread, _ = in_background(lambda: txt2img(client, sampler_name="Euler a", steps=40, n_iter=2))
-    until(lambda: (job := house.service.current()) and job.step > 3)
+    thread, _ = in_background(lambda: txt2img(client, prompt="held", sampler_name="Euler a", steps=8, n_iter=2))
+    until(lambda: (job := house.service.current()) and (job.batch, job.step) == (1, 4) and job.preview)
     seen = client.get("/sdapi/v1/progress").json()
     bare = client.get("/sdapi/v1/progress", params={"skip_current_image": "true"}).json()
     client.post("/sdapi/v1/interrupt")
     thread.join()
     assert set(seen) == set(IDLE) and set(seen["state"]) == set(IDLE["state"])
-    assert 0.01 <= seen["progress"] < 1 and seen["state"]["job_count"] == 2 and seen["state"]["sampling_steps"] == 40
+    assert 0.01 <= seen["progress"] < 1 and seen["state"]["job_count"] == 2 and seen["state"]["sampling_steps"] == 8
     assert seen["state"]["sampling_step"] > 0 and len(seen["state"]["job_timestamp"]) == 14
     assert base64.b64decode(seen["current_image"]) and bare["current_image"] is None
 
 
 def test_an_interrupted_job_answers_with_what_was_finished(client, house):
-    thread, answers = in_background(lambda: txt2img(client, sampler_name="Euler a", steps=10, n_iter=50, seed=1))
+    body = {"prompt": "held", "sampler_name": "Euler a", "steps": 10, "n_iter": 50, "seed": 1}
+    thread, answers = in_background(lambda: txt2img(client, **body))
     until(lambda: (job := house.service.current()) and len(job.results) >= 2)
     assert client.post("/sdapi/v1/interrupt").json() == {}
     thread.join()
@@ -295,7 +292,7 @@ def test_the_whole_dictionary_of_options_can_be_sent_back(client, house):
 def test_a_changed_checkpoint_is_loaded_before_the_answer_comes(client, house):
     options = client.get("/sdapi/v1/options").json()
     assert client.post("/sdapi/v1/options", json={**options, "sd_model_checkpoint": "second"}).status_code == 200
-    assert until(lambda: house.service.status().checkpoint == "second.safetensors", 0.5)
+    assert house.service.status().checkpoint == "second.safetensors"
     assert client.get("/sdapi/v1/options").json()["sd_model_checkpoint"] == "second.safetensors"
     title = client.get("/sdapi/v1/sd-models").json()[1]["title"]
     assert client.post("/sdapi/v1/options", json={"sd_model_checkpoint": title}).status_code == 200

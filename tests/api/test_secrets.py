@@ -28,7 +28,7 @@ def house(tmp_path_factory):
     file = make_file(folder / "data")
     tokens = {name: file.add_token(name) for name in ("adam", "uma")}
     options = f"nowebui=False, auth=(('root', '{GIVEN}'),), api_server_stop=True"
-    with server(folder, options) as running, httpx.Client(base_url=running.address, timeout=60) as client:
+    with server(folder, options) as running, httpx.Client(base_url=running.address, timeout=120) as client:
         client.auth = ("root", GIVEN)
         cookie = client.post("/login", data={"name": "uma", "password": PASSWORD}).headers["set-cookie"]
         value = cookie.split(";")[0].split("=", 1)[1]

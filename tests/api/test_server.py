@@ -65,7 +65,7 @@ def test_a_waiting_call_that_is_hung_up_leaves_the_queue(started):
 def test_sixty_calls_at_once_are_all_answered_and_none_is_mixed_up(started):
     def call(number: int) -> tuple[int, list[int]]:
         body = {**BODY, "steps": 1, "seed": number, "prompt": f"number {number}"}
-        answer = httpx.post(f"{started.address}/sdapi/v1/txt2img", json=body, timeout=60).json()
+        answer = httpx.post(f"{started.address}/sdapi/v1/txt2img", json=body, timeout=120).json()
         info = json.loads(answer["info"])
         return info["all_prompts"], info["all_seeds"]
 
@@ -75,9 +75,9 @@ def test_sixty_calls_at_once_are_all_answered_and_none_is_mixed_up(started):
 
 
 def test_a_dead_worker_is_a_503_and_the_next_call_works(started):
-    answer = httpx.post(f"{started.address}/sdapi/v1/txt2img", json={**BODY, "prompt": "die"}, timeout=30)
+    answer = httpx.post(f"{started.address}/sdapi/v1/txt2img", json={**BODY, "prompt": "die"}, timeout=120)
     assert answer.status_code == 503 and answer.json()["error"] == "WorkerLost"
-    assert httpx.post(f"{started.address}/sdapi/v1/txt2img", json=BODY, timeout=30).status_code == 200
+    assert httpx.post(f"{started.address}/sdapi/v1/txt2img", json=BODY, timeout=120).status_code == 200
 
 
 def test_the_door_is_there(started):
@@ -162,7 +162,7 @@ def next_line(running, beginning: str) -> str | None:
 def test_two_servers_can_share_a_data_folder(tmp_path):
     with server(tmp_path) as first, server(tmp_path) as second:
         for running in (first, second):
-            assert httpx.post(f"{running.address}/sdapi/v1/txt2img", json=BODY, timeout=30).status_code == 200
+            assert httpx.post(f"{running.address}/sdapi/v1/txt2img", json=BODY, timeout=120).status_code == 200
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self").exists(), reason="needs a folder nobody can write")

@@ -20,9 +20,9 @@ def test_nothing_is_asked_of_the_network_by_the_whole_program(tmp_path):
     """Page, real worker, no GPU: every look-up of a name and every connection would be written down and refused."""
     options = "nowebui=False, device='cpu', offline=True"
     with server(tmp_path, options, engine=REAL) as running:
-        assert httpx.get(f"{running.address}/", timeout=30).status_code == 200
-        assert httpx.get(f"{running.address}/sdapi/v1/samplers", timeout=60).status_code == 200
-        assert httpx.get(f"{running.address}/readyz", timeout=30).status_code == 200
+        assert httpx.get(f"{running.address}/", timeout=120).status_code == 200
+        assert httpx.get(f"{running.address}/sdapi/v1/samplers", timeout=120).status_code == 200
+        assert httpx.get(f"{running.address}/readyz", timeout=120).status_code == 200
         assert running.stop() == 0
     assert "REACHED" not in complaints(tmp_path)
 
@@ -33,7 +33,7 @@ def test_a_home_that_cannot_be_written_does_not_matter(tmp_path, monkeypatch):
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "TORCH_HOME", "MPLCONFIGDIR"):
         monkeypatch.setenv(name, "/proc/self/nowhere")
     with server(tmp_path, "nowebui=False") as running:
-        assert httpx.get(f"{running.address}/", timeout=30).status_code == 200
+        assert httpx.get(f"{running.address}/", timeout=120).status_code == 200
         assert running.stop() == 0
     assert "Traceback" not in complaints(tmp_path)
 

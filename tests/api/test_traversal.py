@@ -301,7 +301,7 @@ class Attacker:
     """Sends what it is told to, byte by byte, from a browser on another machine."""
 
     def __init__(self, address: str):
-        self.connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
+        self.connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=120)
         self.sent = 0
 
     def ask(self, method: str, path: str, body: Any = None) -> None:

@@ -46,7 +46,7 @@ def submit(web: httpx.Client, wanted: Wanted) -> str:
     return good(web.post("/api/v1/jobs", json=native_body(wanted))).json()["id"]
 
 
-def over(web: httpx.Client, job: str, timeout: float = 60.0) -> dict:
+def over(web: httpx.Client, job: str, timeout: float = 120.0) -> dict:
     """A job once it is over."""
 
     def ended() -> dict | None:
@@ -59,7 +59,7 @@ def over(web: httpx.Client, job: str, timeout: float = 60.0) -> dict:
 def cancel(web: httpx.Client, data: Path, way: str, wanted: Wanted, pause: float) -> Stopped:
     """Start a long job and cancel it some seconds after its first step."""
     job, prompt = submit(web, wanted), wanted.prompt
-    until(lambda: witness.steps(data, prompt), 60)
+    until(lambda: witness.steps(data, prompt))
     time.sleep(pause)
     asked = time.time()
     good(CANCELS[way](web, job))
@@ -69,7 +69,7 @@ def cancel(web: httpx.Client, data: Path, way: str, wanted: Wanted, pause: float
 def hang_up(web: httpx.Client, data: Path, path: str, prompt: str, pause: float) -> Stopped:
     """Start a long job with a call that waits for it, and close the connection some seconds after its first step."""
     connection = begin(str(web.base_url).rstrip("/"), BLOCKING[path](Wanted(prompt, 1, LONG)), path)
-    until(lambda: witness.steps(data, prompt), 60)
+    until(lambda: witness.steps(data, prompt))
     time.sleep(pause)
     asked = time.time()
     connection.close()
@@ -103,10 +103,10 @@ class Killed:
 
 def kill(running: Started, how: int, number: int) -> Killed:
     """Kill the worker in the middle of a job, with a job of the page and one of /api/v1 behind it."""
-    data, prompt = running.folder / "data", f"victim {number}"
-    with httpx.Client(base_url=running.address, timeout=60, trust_env=False) as web:
+    data, prompt = running.folder / "data", f"held victim {number}"
+    with httpx.Client(base_url=running.address, timeout=120, trust_env=False) as web:
         victim = submit(web, Wanted(prompt, 1, LONG))
-        until(lambda: witness.steps(data, prompt), 60)
+        until(lambda: witness.steps(data, prompt))
         behind = [submit(web, Wanted(f"behind {number}", 2)), asyncio.run(_from_page(running, f"page {number}"))]
         (worker,) = workers_of(running.process.pid)
         killed = time.time()
@@ -138,13 +138,13 @@ class Ended:
 
 def end_under_load(running: Started, number: int, has_page: bool, how: int = signal.SIGTERM) -> Ended:
     """Load a server with a running job, waiting ones, calls and streams; then send a signal and wait."""
-    return asyncio.run(asyncio.wait_for(_end_under_load(running, number, has_page, how), 90))
+    return asyncio.run(asyncio.wait_for(_end_under_load(running, number, has_page, how), 600))
 
 
 async def _end_under_load(running: Started, number: int, has_page: bool, how: int) -> Ended:
     prompts = {f"kept {number} {turn}" for turn in range(4)}
     async with Web(running.address) as web:
-        running_job = await send(web, "native", Wanted(f"running {number}", 1, LONG))
+        running_job = await send(web, "native", Wanted(f"held {number}", 1, LONG))
         while good(await web.ask("GET", f"/api/v1/jobs/{running_job}")).json()["step"] < 2:
             await asyncio.sleep(0.01)
         kept = [await send(web, "native", Wanted(prompt, 2, 3)) for prompt in sorted(prompts)]
@@ -158,7 +158,7 @@ async def _end_under_load(running: Started, number: int, has_page: bool, how: in
         began = time.monotonic()
         os.kill(running.process.pid, how)
         answers, ended = await asyncio.gather(*calls), await asyncio.gather(*streams)
-        code = await asyncio.to_thread(running.process.wait, 60)
+        code = await asyncio.to_thread(running.process.wait, 120)
         return Ended(code, time.monotonic() - began, answers, ended, prompts)
 
 

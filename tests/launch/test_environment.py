@@ -297,7 +297,7 @@ def test_two_launches_do_not_install_at_once(tmp_path: Path) -> None:
         "with install_alone(Path(sys.argv[1])): print('mine', flush=True); time.sleep(float(sys.argv[2]))"
     )
     command = [sys.executable, "-u", "-c", code, str(tmp_path / "v")]
-    with subprocess.Popen([*command, "30"], stdout=subprocess.PIPE, text=True, cwd=environment.ROOT) as first:
+    with subprocess.Popen([*command, "600"], stdout=subprocess.PIPE, text=True, cwd=environment.ROOT) as first:
         assert first.stdout and first.stdout.readline() == "mine\n"
         with subprocess.Popen([*command, "0"], stdout=subprocess.PIPE, text=True, cwd=environment.ROOT) as second:
             assert second.stdout and "Another launch is installing" in second.stdout.readline()

@@ -36,7 +36,7 @@ def png(size: tuple[int, int]) -> bytes:
 
 def finished(client: TestClient, job_id: str) -> dict:
     """The job's JSON once it is over."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         view = client.get(f"/ui/jobs/{job_id}").json()
         if view["state"] not in ("waiting", "running"):
@@ -73,11 +73,12 @@ def test_only_pictures_that_the_page_does_not_have_are_told(client: TestClient, 
 
 def test_a_running_job_shows_a_preview(client: TestClient, service: FakeService) -> None:
     service.step_seconds = 0.1
-    job_id = service.submit(small())
-    end = time.monotonic() + 10
+    job_id = service.submit(GenerationRequest(passes=(Pass(steps=1000, width=64, height=64),)))
+    end = time.monotonic() + 120
     while not client.get(f"/ui/jobs/{job_id}").json()["preview"] and time.monotonic() < end:
         time.sleep(0.01)
     answer = client.get(f"/ui/jobs/{job_id}/preview")
+    service.interrupt(job_id)
     assert answer.headers["content-type"] == "image/jpeg"
     assert answer.content.startswith(b"\xff\xd8")
 
@@ -103,7 +104,7 @@ def test_a_picture_that_was_deleted_is_not_there(client: TestClient, service: Fa
 
 def test_a_job_can_be_interrupted(client: TestClient, service: FakeService) -> None:
     service.step_seconds = 0.1
-    job_id = service.submit(GenerationRequest(passes=(Pass(steps=100, width=64, height=64),)))
+    job_id = service.submit(GenerationRequest(passes=(Pass(steps=1000, width=64, height=64),)))
     assert client.post(f"/ui/jobs/{job_id}/interrupt").json() == {"done": True}
     assert finished(client, job_id)["state"] == "cancelled"
 

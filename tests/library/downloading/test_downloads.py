@@ -45,7 +45,7 @@ def slow(data, gate):
         handler.end_headers()
         handler.wfile.write(data[: len(data) // 2])
         handler.wfile.flush()
-        gate.wait(10)
+        gate.wait(120)
         handler.wfile.write(data[len(data) // 2 :])
 
     return answer
@@ -54,7 +54,7 @@ def slow(data, gate):
 def test_a_finished_download_is_on_the_list_and_announced(queue, server, data):
     server.serve("/film.safetensors", data)
     number = queue.add(read_wish(f"{server.url}/film.safetensors?token=secret", "lora"), True)
-    view = queue.wait(number, 20)
+    view = queue.wait(number, 120)
     assert (view.state, view.name, view.kind, view.done) == ("done", "film.safetensors", "loras", len(data))
     assert queue.list() == [view] and "secret" not in str(view.plain())
     assert [done.path.name for done in queue.arrived] == ["film.safetensors"]
@@ -65,13 +65,13 @@ def test_a_finished_download_is_on_the_list_and_announced(queue, server, data):
 
 
 def test_a_failure_is_told_on_the_list(queue, server):
-    view = queue.wait(queue.add(read_wish(f"{server.url}/none.safetensors", "lora"), True), 20)
+    view = queue.wait(queue.add(read_wish(f"{server.url}/none.safetensors", "lora"), True), 120)
     assert view.state == "failed" and "404" in view.error
 
 
 def test_private_addresses_are_refused_for_who_asks_from_elsewhere(queue, server, data):
     server.serve("/film.safetensors", data)
-    view = queue.wait(queue.add(read_wish(f"{server.url}/film.safetensors", "lora"), False), 20)
+    view = queue.wait(queue.add(read_wish(f"{server.url}/film.safetensors", "lora"), False), 120)
     assert view.state == "failed" and "private network" in view.error and server.asked == []
 
 
@@ -84,7 +84,7 @@ def test_a_stopped_download_leaves_nothing_behind(queue, server, data, monkeypat
     assert queue.view(number).whole == len(data)
     queue.remove(number)
     gate.set()
-    assert queue.wait(number, 20).state == "cancelled"
+    assert queue.wait(number, 120).state == "cancelled"
     assert not [path for path in queue.models.rglob("*") if path.is_file()]
 
 
@@ -93,7 +93,7 @@ def test_no_more_than_a_few_run_at_once_and_the_same_is_not_begun_twice(queue, s
 
     def answer(handler):
         running.append(handler.path)
-        gate.wait(10)
+        gate.wait(120)
         send(handler, data)
 
     wishes = [read_wish(f"{server.url}/{name}.safetensors", "lora") for name in "abcd"]
@@ -106,5 +106,5 @@ def test_no_more_than_a_few_run_at_once_and_the_same_is_not_begun_twice(queue, s
     assert sorted(view.state for view in queue.list()) == ["running"] * module.AT_ONCE + ["waiting"] * 2
     queue.remove(numbers[3])  # it waits still
     gate.set()
-    assert [queue.wait(number, 20).state for number in numbers[:3]] == ["done"] * 3
+    assert [queue.wait(number, 120).state for number in numbers[:3]] == ["done"] * 3
     assert "/d.safetensors" not in running
