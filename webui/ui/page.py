@@ -111,7 +111,6 @@ def _wire(
     inputs = studio.inputs()
     menu_fields = [fields[name] for name in menus(service, "en")]
     size_fields = [fields["width"], fields["height"]]
-    hint_inputs = [*(fields[name] for name in HINTED), language]
 
     def opened(language: str, job_id: str) -> Updates:
         values = filling.opening_values(service, settings, language) | actions.restore(service, job_id, language)
@@ -134,19 +133,6 @@ def _wire(
             service.catalogue.refresh()
         return offered(language)
 
-    def hinted(*given: Any) -> list[Any]:
-        values = dict(zip(HINTED, given[:-1], strict=True))
-        try:
-            check_kinds(values)
-        except InvalidRequest:
-            return [gr.skip(), gr.skip()]
-        words: list[Any] = [None if value == "" else value for value in values.values()]
-        checkpoint, width, height = words[:3]
-        found = actions.page_hints(service, *[*words, str(given[-1])])
-        sizes = presets(facts(service, checkpoint).native_size or DEFAULT_NATIVE)
-        value = preset_name((width, height)) if (width, height) in sizes else None
-        return [hint_list(found), gr.update(choices=[size_choice(size) for size in sizes], value=value)]
-
     def fitted(checkpoint: str, width: int, height: int, before: int) -> list[Any]:
         after = facts(service, checkpoint).native_size or before
         if after == before:  # nothing is written back: Gradio may tell one choice twice, the second time with old sizes
@@ -162,6 +148,28 @@ def _wire(
     translated = translate.click(refreshed, [language], menu_fields, js=where, **again)
     refresh.click(refreshed, [language], menu_fields, js=where, **again)
     fields["checkpoint"].input(fitted, [fields["checkpoint"], *size_fields, natives], [*size_fields, natives], **again)
+    _wire_hints(page, studio, service, language, translated)
+    wire_choosing(studio, service, natives)
+    _wire_filling(studio, service, settings, natives, language)
+
+
+def _wire_hints(page: gr.Blocks, studio: Studio, service: JobService, language: gr.Textbox, translated: Any) -> None:
+    """Ask for the hints and mark the chosen size whenever what they are about may have changed."""
+    fields: Mapping[str, Any] = studio.fields
+
+    def hinted(*given: Any) -> list[Any]:
+        values = dict(zip(HINTED, given[:-1], strict=True))
+        try:
+            check_kinds(values)
+        except InvalidRequest:
+            return [gr.skip(), gr.skip()]
+        words: list[Any] = [None if value == "" else value for value in values.values()]
+        checkpoint, width, height = words[:3]
+        found = actions.page_hints(service, *[*words, str(given[-1])])
+        sizes = presets(facts(service, checkpoint).native_size or DEFAULT_NATIVE)
+        value = preset_name((width, height)) if (width, height) in sizes else None
+        return [hint_list(found), gr.update(choices=[size_choice(size) for size in sizes], value=value)]
+
     triggers = [fields[name].change for name in ("checkpoint", "width", "height", "guidance_scale")]
     words = (fields["prompt"].blur, fields["negative_prompt"].blur, studio.generate.click)
     look = "() => emulsion.turns.pressOnce('em-look')"
@@ -169,7 +177,7 @@ def _wire(
     translated.then(None, js=look, **QUIET)
     looked = gr.Button(visible="hidden", elem_id="em-look").click(
         hinted,
-        hint_inputs,
+        [*(fields[name] for name in HINTED), language],
         [studio.hint, studio.preset],
         js=_WITH_LANGUAGE,
         trigger_mode="multiple",
@@ -179,8 +187,6 @@ def _wire(
     over = "() => emulsion.turns.over('em-look')"
     looked.success(None, js=over, **QUIET)
     looked.failure(None, js=over, **QUIET)
-    wire_choosing(studio, service, natives)
-    _wire_filling(studio, service, settings, natives, language)
 
 
 def _wire_filling(
