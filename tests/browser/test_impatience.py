@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import httpx
+
 from tests.browser.conftest import generate
 
 PROMPT = "#em-prompt textarea"
@@ -115,3 +117,40 @@ def test_of_two_files_that_are_dropped_the_newer_fills_the_fields(open_page: Cal
     page.evaluate("letGo()")
     late = "new Promise((done) => setTimeout(() => done(document.querySelector('#em-prompt textarea').value), 300))"
     assert page.evaluate(late) == "a green apple"
+
+
+def test_a_picture_is_enlarged_once_however_often_the_button_is_pressed_while_it_is_sent(
+    open_page: Callable[..., Any], address: str
+) -> None:
+    page = open_page()
+    make(page, "a red apple")
+    before = len(httpx.get(f"{address}/requests").json()["requests"])
+    page.evaluate(HOLD, "fetch")
+    page.dblclick("#em-enlarge")
+    held(page)
+    page.click("#em-enlarge")
+    page.wait_for_selector("#em-enlarge[aria-busy=true]")
+    page.evaluate("letGo()")
+    page.wait_for_selector("#em-enlarge:not([aria-busy])")
+    page.wait_for_function("document.querySelectorAll('#em-strip .em-tile:not(.em-live)').length === 2")
+    assert len(httpx.get(f"{address}/requests").json()["requests"]) == before + 1
+
+
+def test_a_job_whose_picture_does_not_reach_the_server_is_not_sent(open_page: Callable[..., Any], address: str) -> None:
+    page = open_page()
+    make(page, "a red apple")
+    page.click("[data-send-to=inpaint]")
+    page.wait_for_function("emulsion.canvas.has() && emulsion.tabs.current() === 'inpaint'")
+    before = len(httpx.get(f"{address}/requests").json()["requests"])
+    full = {"error": {"found": "The disk is full.", "wanted": "", "remedy": "Make room."}}
+    page.evaluate(
+        """(full) => {
+            const quick = fetch;
+            window.fetch = (path, options) => String(path).endsWith("/ui/uploads")
+                ? Promise.resolve(Response.json(full, { status: 507 })) : quick(path, options);
+        }""",
+        full,
+    )
+    page.click("#em-generate")
+    page.wait_for_selector("#em-error:has-text('The disk is full.')")
+    assert len(httpx.get(f"{address}/requests").json()["requests"]) == before

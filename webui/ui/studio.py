@@ -170,4 +170,4 @@ def wire_generate(studio: Studio, service: JobService) -> None:
     # and its menus know the choices of the moment at which the page was built.
     sent = studio.generate.click(submit, inputs, ticket, js=prepare, trigger_mode="multiple", preprocess=False, **QUIET)
     sent.success(None, [ticket], None, js="(ticket) => emulsion.jobs.follow(ticket)", **QUIET)
-    sent.failure(None, None, None, js="() => emulsion.jobs.notSent()", **QUIET)
+    sent.failure(None, None, None, js="() => emulsion.studio.notSent()", **QUIET)

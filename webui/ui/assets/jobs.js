@@ -67,9 +67,11 @@
     one("#em-result").scrollIntoView({ block: "start", behavior: "smooth" });
   }
 
-  function notSent() {
+  // `why`: an Error, where it is known.
+  function notSent(why) {
     setForever(false);
-    showError({ found: t("error.connection") });
+    const lost = !why || why instanceof TypeError; // fetch throws TypeErrors
+    showError(lost ? { found: t("error.connection") } : (why.parts ?? { found: why.message }));
   }
 
   // ---- following ----

@@ -8,6 +8,8 @@
   const CANVAS_MODES = { img2img: "sketch", inpaint: "mask" };
   const sent = {}; // what: {revision, id} of the last upload
   let once = null; // {mode, image, width, height, seed} of a finished picture that the next job starts from
+  let failure = null; // why the last job was not sent
+  let enlarging = false;
   let sending = 0; // the newest picture that was sent to the canvas wins
 
   async function upload(blob) {
@@ -25,7 +27,8 @@
     return id;
   }
 
-  // The values of all fields, with those filled in that only the page's scripts know.
+  // The values of all fields, with those filled in that only the page's scripts know. Throws where a picture does not
+  // reach the server: without it the job would be another one.
   async function prepare(values) {
     const tab = emulsion.tabs.current();
     const changed = [...values.slice(0, -1), once ? "" : emulsion.script.value()]; // the script comes last
@@ -40,9 +43,15 @@
         if (tab === "inpaint") set("source_mask", await uploaded("mask", emulsion.canvas.mask));
       }
     } catch (error) {
-      complain(error);
+      failure = error;
+      throw error;
     }
     return changed;
+  }
+
+  function notSent() {
+    emulsion.jobs.notSent(failure);
+    failure = null;
   }
 
   // ---- finished pictures ----
@@ -88,7 +97,9 @@
   // Enlarges the shown picture by the settings of the second pass.
   async function enlarge() {
     const picture = shownPicture();
-    if (!picture) return;
+    if (!picture || enlarging) return;
+    enlarging = true;
+    one("#em-enlarge")?.setAttribute("aria-busy", "true");
     try {
       const { width, height, seed } = picture;
       const source_image = await upload(await blobOf(picture));
@@ -98,6 +109,8 @@
       once = null;
       complain(error);
     }
+    enlarging = false;
+    one("#em-enlarge")?.removeAttribute("aria-busy");
   }
 
   function follow() {
@@ -108,7 +121,7 @@
   onAppear("#em-canvas", follow);
   document.addEventListener("emulsion:tab", follow);
   onAppear("[data-send-to]", (button) => (button.onclick = () => sendTo(button.dataset.sendTo)));
-  onAppear("#em-enlarge", (button) => (button.onclick = enlarge));
+  onAppear("#em-enlarge", (button) => (button.onclick = ({ detail }) => detail < 2 && enlarge())); // a double click is one
 
-  emulsion.studio = { prepare, sendTo, enlarge };
+  emulsion.studio = { prepare, notSent, sendTo, enlarge };
 })();
