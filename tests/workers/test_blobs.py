@@ -56,7 +56,7 @@ def test_the_queue_keeps_names_and_the_worker_sees_pictures(tmp_path):
     service = JobService({}, tmp_path, engine="tests.workers.fake_engine:engine")
     service.start()
     request = GenerationRequest(save=False, passes=(Pass(source="image", image=TEXT, width=64, height=64, steps=1),))
-    view = service.wait(service.submit(request), 20)
+    view = service.wait(service.submit(request), 300)
     assert view.request.passes[0].image == service.blobs.put(PICTURE)
     assert TEXT not in service._queue.get(view.id).request
     assert view.notes == (f"a picture of {len(TEXT)} characters",)

@@ -18,7 +18,7 @@ def test_cells_are_what_the_same_requests_give_alone(service):  # noqa: F811
     assert (job.state, job.error, job.outcome["made"]) == ("done", None, 4)
     *cells, grid = job.results
     assert [cell.facts["checkpoint"] for cell in cells] == ["narrow", "narrow", "other", "other"]
-    alone = service.wait(service.submit(request(steps=2, checkpoint="other")), 60).results[0]
+    alone = service.wait(service.submit(request(steps=2, checkpoint="other")), 300).results[0]
     assert cells[3].infotext == alone.infotext
     with Image.open(alone.path) as picture, Image.open(grid.path) as sheet, Image.open(cells[3].path) as cell:
         assert cell.tobytes() == picture.tobytes()
