@@ -33,7 +33,7 @@ class Held:
 
     def wait(self, count: int = 1) -> None:
         """Until so many wait."""
-        for _ in range(500):
+        for _ in range(3000):
             if len(self.waiting) >= count:
                 return
             self._page.wait_for_timeout(20)
