@@ -121,6 +121,13 @@ def generate(page: Any, over: bool = True) -> None:
         page.wait_for_function("!emulsion.jobs.busy()")
 
 
+def open_fold(page: Any, fold: str, content: str) -> None:
+    """Open a closed part and wait for something in it. Gradio puts its fields' values in one frame after the fields."""
+    page.click(f"#{fold} > button")
+    page.wait_for_selector(content, state="attached")
+    page.evaluate("new Promise((on) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(on, 0))))")
+
+
 def until(page: Any, script: str, wanted: Any) -> None:
     """Wait until a script says what is wanted; where it does not, fail with what it says."""
     from playwright.sync_api import TimeoutError as TooLate

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from tests.browser.conftest import open_fold
+
 AMOUNT = "[data-extension=tint] [data-option=amount]"
 COLOUR = "[data-extension=tint] [data-option=colour]"
 INFOTEXT = "a pear\nSteps: 2, Sampler: Euler, Seed: 1, Size: 128x128, Tint: 0.75, Tint colour: blue"
@@ -15,8 +17,7 @@ INFOTEXT = "a pear\nSteps: 2, Sampler: Euler, Seed: 1, Size: 128x128, Tint: 0.75
 
 def opened(page: Any) -> Any:
     """The page with the fold open."""
-    page.click("#em-extensions-fold .label-wrap")
-    page.wait_for_selector(AMOUNT)
+    open_fold(page, "em-extensions-fold", AMOUNT)
     return page
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from tests.browser.conftest import open_fold
+
 PROMPT = "#em-prompt textarea"
 INFOTEXT = (
     "a green pear\nNegative prompt: dark\nSteps: 9, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 4.5, "
@@ -288,6 +290,6 @@ def test_closed_folds_say_what_in_them_is_on(open_page: Callable[..., Any]) -> N
     assert page.evaluate(mark, "em-hires-fold") == ""
     page.evaluate("emulsion.fields.replace({values: {hires: true, hires_upscaler: 'Latent', variation_strength: 0.2}})")
     page.wait_for_function(f"({mark})('em-hires-fold') === 'Latent' && ({mark})('em-variation') === '0.2'")
-    page.click("#em-hires-fold .label-wrap")
+    open_fold(page, "em-hires-fold", "#em-hires input")
     page.click("#em-hires input")
     page.wait_for_function(f"({mark})('em-hires-fold') === ''")

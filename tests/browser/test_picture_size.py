@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser.canvas_page import gradient, url
-from tests.browser.conftest import generate
+from tests.browser.conftest import generate, open_fold
 from webui.engine.recommended import fitting
 
 CHOOSE = "async (url) => emulsion.canvas.replace(await (await fetch(url)).blob())"
@@ -46,7 +46,7 @@ def test_outpainting_makes_room_for_what_is_new(open_page: Callable[..., Any], l
     page, _ = opened(open_page, "inpaint")
     page.evaluate(CHOOSE, url(gradient(128, 96)))
     wait_size(page, 128, 96)
-    page.click("#em-outpaint button")
+    open_fold(page, "em-outpaint", "#em-outpaint-left input[type=number]")
     grow(page, "left", 64)
     wait_size(page, 192, 96)
     grow(page, "down", 32)
@@ -102,7 +102,7 @@ def test_a_typed_size_stays_and_other_proportions_are_told(open_page: Callable[.
     page.fill("#em-width input", "200")
     page.keyboard.press("Tab")
     page.wait_for_selector("#em-picture-proportions:has-text('128 × 96')")
-    page.click("#em-outpaint button")
+    open_fold(page, "em-outpaint", "#em-outpaint-left input[type=number]")
     grow(page, "left", 64)
     page.wait_for_selector("#em-picture-sizes button:has-text('192 × 96')")
     wait_size(page, 200, 96)

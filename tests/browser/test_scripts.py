@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from tests.browser import conftest
 from tests.browser.test_generating import PROMPT, set_number, wait_text
 
 COST = "#em-script-cost"
@@ -15,8 +16,7 @@ COST = "#em-script-cost"
 
 def open_fold(page: Any) -> None:
     """Open the fold and wait for its menu."""
-    page.click("#em-script-fold .label-wrap")
-    page.wait_for_selector("#em-script-name option:nth-child(3)", state="attached")
+    conftest.open_fold(page, "em-script-fold", "#em-script-name option:nth-child(3)")
 
 
 def wait_cost(page: Any, text: str) -> None:
@@ -136,12 +136,11 @@ def test_a_script_that_is_taken_over_counts_before_the_list_of_scripts_is_there(
 ) -> None:
     page = open_page()
     waiting: list[Any] = []
-    page.route("**/ui/scripts?*", lambda route: waiting.append(route))
+    page.route("**/ui/scripts?*", lambda route: waiting.append(route), times=1)  # opening the fold may ask once more
     page.evaluate("emulsion.script.restore('X/Y/Z plot', { x_type: 'Steps', x_values: '3-5' })")
     assert '"x_values":"3-5"' in page.evaluate("emulsion.script.value()")
     while not waiting:
         page.wait_for_timeout(20)
-    page.unroute("**/ui/scripts?*")  # opening the fold may ask once more
     waiting[0].continue_()
     page.wait_for_selector("#em-script-fold [data-script]")
     open_fold(page)
