@@ -116,7 +116,10 @@ def generate(page: Any, over: bool = True) -> None:
     """Press the button; wait until the job is known, or over. A job may be too short to be seen at work."""
     before = page.evaluate("emulsion.jobs.last()")
     page.click("#em-generate")
-    page.wait_for_function("before => emulsion.jobs.last() !== before", arg=before)
+    page.wait_for_function(
+        "before => emulsion.jobs.last() !== before || !document.querySelector('#em-error').hidden", arg=before
+    )
+    assert page.evaluate("emulsion.jobs.last()") != before, page.inner_text("#em-error")
     if over:
         page.wait_for_function("!emulsion.jobs.busy()")
 
