@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,18 @@ def watch(page: Any, address: str, troubles: list[str]) -> None:
     page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
     page.on("console", on_console)
     page.on("request", on_request)
+
+
+def intercept(page: Any, pattern: str, handle: Callable[[Any], object], **options: Any) -> None:
+    """Let `handle` answer a page's requests in place of the server, from now on.
+
+    Chromium changes a page's way to the network a moment after Playwright has been told that it is done: until one
+    request was seen to be taken, others may slip through.
+    """
+    page.route(pattern, handle, **options)
+    page.route("**/requests?probe", lambda route: route.fulfill(body="taken"))
+    while page.evaluate("fetch('/requests?probe').then((answer) => answer.text())") != "taken":
+        page.wait_for_timeout(20)
 
 
 class Chromium:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
+from tests.browser.chromium import intercept
+
 AFTER = "document.querySelectorAll('#em-extras-versus img')[1]"
 BEFORE = "document.querySelectorAll('#em-extras-versus img')[0]"
 
@@ -154,9 +156,10 @@ def test_a_description_becomes_the_prompt_and_can_be_taken_back(
         asked.append(route.request.post_data_json["captioner"])
         route.fulfill(json={"job": "words"})
 
-    page.route("**/ui/tasks/caption", start)
-    page.route(
-        "**/ui/jobs/words?*", lambda route: route.fulfill(body=json.dumps(view), content_type="application/json")
+    intercept(page, "**/ui/tasks/caption", start)
+    intercept(
+        *(page, "**/ui/jobs/words?*"),
+        lambda route: route.fulfill(body=json.dumps(view), content_type="application/json"),
     )
     page.evaluate("emulsion.tabs.open('inpaint')")
     page.fill("#em-prompt textarea", "my own words")

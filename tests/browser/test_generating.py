@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.browser.chromium import intercept
 from tests.browser.conftest import generate, ready, until
 
 PROMPT, STATUS = "#em-prompt textarea", "#em-status-text"
@@ -237,7 +238,9 @@ def test_settings_beyond_the_sliders_make_the_picture_that_they_describe(
 
 def test_masks_stand_behind_their_picture_which_is_the_one_that_is_shown(open_page: Callable[..., Any]) -> None:
     page = open_page()
-    page.route("**/ui/jobs/made/**", lambda route: route.fulfill(status=200, content_type="image/svg+xml", body=""))
+    intercept(
+        page, "**/ui/jobs/made/**", lambda route: route.fulfill(status=200, content_type="image/svg+xml", body="")
+    )
     order = page.evaluate(
         """() => {
           const told = (index, aside) =>

@@ -144,8 +144,10 @@ def test_all_are_chosen_by_key_and_come_back_from_the_trash_later(open_page: Cal
     page.wait_for_selector("body.em-ready")
     page.evaluate("emulsion.tabs.open('history')")
     page.click("#em-history-trash")
+    page.wait_for_selector("dialog[open] .em-trash li")
+    before = page.locator(".em-trash li").count()
     page.click("dialog[open] .em-trash li:first-child button")
-    page.wait_for_selector("dialog[open] .em-trash li", state="detached")
+    page.wait_for_function("n => document.querySelectorAll('.em-trash li').length === n", arg=before - 1)
     page.keyboard.press("Escape")
     open_gallery(page, word, 3)
 

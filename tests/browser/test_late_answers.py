@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.browser.chromium import intercept
 from tests.browser.test_history import TILE, make, open_gallery, word
 
 __all__ = ["word"]
@@ -23,7 +24,7 @@ class Held:
         self._page, self._method = page, method
         self.waiting: list[Any] = []
         self.asked = 0
-        page.route(pattern, self._take)
+        intercept(page, pattern, self._take)
 
     def _take(self, route: Any) -> None:
         if route.request.method != self._method:
@@ -31,10 +32,10 @@ class Held:
         self.asked += 1
         return self.waiting.append(route)
 
-    def wait(self, count: int = 1) -> None:
-        """Until so many wait."""
+    def wait(self, count: int = 1, address: str = "") -> None:
+        """Until so many wait, those alone that ask for this."""
         for _ in range(3000):
-            if len(self.waiting) >= count:
+            if sum(address in route.request.url for route in self.waiting) >= count:
                 return
             self._page.wait_for_timeout(20)
         raise AssertionError(f"{len(self.waiting)} requests came")
@@ -109,6 +110,39 @@ def test_who_has_gone_on_to_the_next_picture_keeps_it_when_the_last_one_is_gone(
     held.let_go()
     page.wait_for_function("document.querySelector('.em-view-place').textContent === '1 / 2'")
     assert page.evaluate(shown) == seen
+
+
+def test_files_of_pictures_that_go_to_the_trash_are_not_waited_for(open_page: OpenPage, word: str) -> None:
+    page = open_page()
+    make(page, f"a {word}", seed=1, count=3)
+    small, large = Held(page, "**/ui/history/*/thumbnail*", "GET"), Held(page, "**/ui/history/*/file*", "GET")
+    open_gallery(page, word, 3)
+    small.wait(3)
+    page.locator(f"{TILE}[data-place='0']").click()
+    large.wait(2)  # that of the next one too
+    page.keyboard.press("Delete")
+    page.wait_for_function("document.querySelector('.em-view-place').textContent === '1 / 2'")
+    large.wait(3)  # and that of the next one but one: now all come, and two of them are not there any more
+    for held in (small, large):
+        while held.waiting:
+            held.let_go()
+    page.wait_for_function("document.querySelector('.em-view-picture').naturalWidth > 0")
+    page.keyboard.press("Escape")
+    page.wait_for_function("document.querySelectorAll('.em-shot img.em-there').length === 2")
+
+
+def test_a_picture_that_cannot_go_to_the_trash_is_shown_after_all(open_page: OpenPage, word: str) -> None:
+    page = open_page()
+    make(page, f"a {word}", seed=1)
+    small = Held(page, "**/ui/history/*/thumbnail*", "GET")
+    open_gallery(page, word, 1)
+    address = page.get_attribute(f"{TILE} img[src]", "src")
+    intercept(page, "**/ui/history/trash", lambda route: route.fulfill(status=200, body="null"))
+    page.locator(TILE).focus()
+    page.keyboard.press("Delete")
+    small.wait(2, address)
+    small.let_go(-1)
+    page.wait_for_function("document.querySelector('.em-shot img.em-there')")
 
 
 def test_marks_are_seen_at_once_and_the_last_one_counts(open_page: OpenPage, word: str) -> None:

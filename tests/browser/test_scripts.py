@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from tests.browser import conftest
+from tests.browser.chromium import intercept
 from tests.browser.test_generating import PROMPT, set_number, wait_text
 
 COST = "#em-script-cost"
@@ -136,7 +137,8 @@ def test_a_script_that_is_taken_over_counts_before_the_list_of_scripts_is_there(
 ) -> None:
     page = open_page()
     waiting: list[Any] = []
-    page.route("**/ui/scripts?*", lambda route: waiting.append(route), times=1)  # opening the fold may ask once more
+    once = {"times": 1}  # opening the fold may ask once more
+    intercept(page, "**/ui/scripts?*", lambda route: waiting.append(route), **once)
     page.evaluate("emulsion.script.restore('X/Y/Z plot', { x_type: 'Steps', x_values: '3-5' })")
     assert '"x_values":"3-5"' in page.evaluate("emulsion.script.value()")
     while not waiting:

@@ -27,7 +27,7 @@ FLOORS = (
         "identity",
         "client",
     }
-    | {"environment", "installer", "atomic", "logs", "metrics", "limits"},
+    | {"environment", "installer", "atomic", "logs", "metrics", "limits", "picture_answer"},
     {"text", "weights", "diffusion", "imaging"},
     {"nn", "exchange"},
     {"families", "adapters", "preprocessors", "upscalers", "captioning"},

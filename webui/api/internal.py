@@ -16,9 +16,9 @@ from starlette.responses import Response
 from webui.api.context import Context
 from webui.api.fields import TolerantFields
 from webui.api.listings import MOST_WAITING, without_private
-from webui.api.pictures import preview_type
 from webui.errors import NotFound
 from webui.identity import check_owner, owner_of
+from webui.picture_answer import preview_type
 from webui.settings import SETTINGS
 from webui.workers.queue import WAITING
 from webui.workers.views import JobView

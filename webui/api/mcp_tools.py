@@ -5,10 +5,8 @@ This module needs the packages of requirements-mcp.txt; `application.make_applic
 
 from __future__ import annotations
 
-import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI
@@ -24,16 +22,16 @@ from starlette.routing import Route
 
 from webui.api.context import Context
 from webui.api.native.requests import read_request
-from webui.api.pictures import picture_field
+from webui.api.pictures import encoded, picture_field
 from webui.api.problems import JobFailed
 from webui.api.watching import watched
 from webui.environment import program_version
-from webui.errors import Cancelled, EmulsionError, NotFound, WorkerLost
+from webui.errors import Cancelled, EmulsionError, WorkerLost
 from webui.identity import check_owner, client_of
 from webui.imaging.metadata import encode_picture
 from webui.upscalers.names import names
 from webui.workers.queue import FAILED
-from webui.workers.views import JobView
+from webui.workers.views import JobView, read_picture
 
 PATH = "/mcp"
 MOST_BYTES = 64 << 20  # of a call
@@ -174,9 +172,7 @@ def _values(context: Context, image: str, scale: float, upscaler: str, scope: Ma
     if len(image) < 64 and index.isdecimal():
         job = context.service.job(job_id)
         check_owner(scope, job.client, job_id)
-        if int(index) >= len(job.results) or not Path(job.results[int(index)].path).is_file():
-            raise NotFound(f"There is no picture {image!r} any more.")
-        data = base64.b64encode(Path(job.results[int(index)].path).read_bytes()).decode("ascii")
+        data = encoded(read_picture(job, int(index)))
     else:
         data = picture_field(image, context.store.settings, context.offline)
     known = names(context.store.settings.paths)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import mimetypes
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -67,17 +66,3 @@ def files_of(results: Iterable[ResultView]) -> list[bytes]:
 def encoded(file: bytes) -> str:
     """A file as the base64 that answers hold."""
     return base64.b64encode(file).decode("ascii")
-
-
-def media_type(path: Path) -> str:
-    """The media type of a picture file, by its name."""
-    return {".webp": "image/webp", ".avif": "image/avif"}.get(path.suffix.lower()) or (
-        mimetypes.guess_type(path.name)[0] or "image/png"
-    )
-
-
-def preview_type(picture: bytes) -> str:
-    """The media type of a preview, by its first bytes."""
-    if picture.startswith(b"\x89PNG"):
-        return "image/png"
-    return "image/webp" if picture.startswith(b"RIFF") else "image/jpeg"

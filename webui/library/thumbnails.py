@@ -25,14 +25,16 @@ _LARGE = threading.Lock()  # pictures beyond the usual limit take up to 0.8 GB w
 def thumbnail(history: History, picture_id: str) -> bytes:
     """A small WebP of a picture. Raises NotFound, and DamagedFile or UnsafeFile for one that cannot be shown."""
     kept = _place(history, picture_id, history.picture(picture_id)["modified"])
-    if kept is not None and kept.is_file():
-        return kept.read_bytes()
+    if kept is not None:
+        with contextlib.suppress(OSError):
+            return kept.read_bytes()
     data = _small(history.path(picture_id))
     if kept is not None:
         with contextlib.suppress(OSError):  # a full disk: it is made again next time
-            for former in kept.parent.glob(f"{picture_id}-*.webp"):
-                former.unlink(missing_ok=True)
             write_atomically(kept, data)
+            for other in kept.parent.glob(f"{picture_id}-*.webp"):
+                if other != kept:  # of the picture as it was before
+                    other.unlink(missing_ok=True)
     return data
 
 

@@ -6,7 +6,7 @@ Pictures go by ids of the index; no address holds a path. As for all routes of t
 from __future__ import annotations
 
 import asyncio
-import mimetypes
+import contextlib
 import os
 import subprocess
 import sys
@@ -23,6 +23,7 @@ from starlette.routing import Route
 from webui.errors import InvalidRequest, NotFound
 from webui.identity import sits_here
 from webui.library.history import PAGE, Filter, History
+from webui.picture_answer import PictureFile
 from webui.ui.answers import PREFIX, PRIVATE, read_body, routes_of
 from webui.ui.reading import read_json
 from webui.workers.service import JobService
@@ -93,7 +94,7 @@ async def _mark(service: JobService, request: Request) -> Response:
 
 async def _file(service: JobService, request: Request) -> Response:
     path = await asyncio.to_thread(_history(service).path, request.path_params["picture_id"])
-    return FileResponse(path, media_type=mimetypes.guess_type(path.name)[0] or "image/png", headers=PRIVATE)
+    return await asyncio.to_thread(PictureFile, path, PRIVATE)
 
 
 async def _thumbnail(service: JobService, request: Request) -> Response:
@@ -114,7 +115,8 @@ async def _zip(service: JobService, request: Request) -> Response:
             for picture_id, path in paths.items():
                 entry = path.name if path.name not in used else f"{picture_id}-{path.name}"
                 used.add(entry)
-                archive.write(path, entry)
+                with contextlib.suppress(FileNotFoundError):  # it went to the trash meanwhile
+                    archive.write(path, entry)
         return Path(name)
 
     path = await asyncio.to_thread(pack)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -23,6 +22,7 @@ from webui.ui.answers import PREFIX, PRIVATE, read_body, routes_of
 from webui.ui.language import text
 from webui.ui.reading import read_json
 from webui.workers.service import JobService
+from webui.workers.views import read_picture
 
 NOTES_BYTES = 1 << 20
 PICTURE_BYTES = 64 << 20
@@ -209,11 +209,7 @@ def _picture_of_job(service: JobService, wanted: dict[str, Any]) -> bytes:
     job_id, index = wanted.get("job"), wanted.get("index", 0)
     if not isinstance(job_id, str) or type(index) is not int or index < 0:
         raise InvalidRequest("The body does not name a picture.", '{"job": id, "index": number} was wanted.')
-    results = service.job(job_id).results
-    try:
-        return Path(results[index].path).read_bytes()
-    except (IndexError, OSError):
-        raise NotFound(f"Picture {index + 1} of the job is not there.", "", "It was moved or cleared away.") from None
+    return read_picture(service.job(job_id), index)
 
 
 def _catalogue(service: JobService) -> Catalogue:

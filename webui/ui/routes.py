@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import mimetypes
 from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from webui.engine.embeddings import vector_counts
 from webui.errors import InvalidRequest, NotFound
 from webui.identity import check_owner, client_of, sits_here
+from webui.picture_answer import PictureFile, preview_type
 from webui.text.chunks import count_tokens
 from webui.text.tokenizers import clip_tokenizer
 from webui.ui.answers import PREFIX, PRIVATE, answered, read_body, routes_of
@@ -32,7 +32,7 @@ from webui.ui.sentences import sentence_routes
 from webui.workers.queue import FIRST
 from webui.workers.service import JobService
 from webui.workers.tasks import refuse_folders
-from webui.workers.views import JobView
+from webui.workers.views import JobView, picture_of
 
 PICTURE_BYTES = 64 << 20  # of a picture whose settings are read
 UPLOAD_BYTES = 100 << 20  # of a picture to start from
@@ -110,19 +110,14 @@ async def _preview(service: JobService, request: Request) -> Response:
     view = await _own(service, request)
     if view.preview is None:
         return Response(status_code=204)  # it ended between two questions: nothing that a browser should complain about
-    kind = (
-        "image/png" if view.preview[:4] == b"\x89PNG" else "image/webp" if view.preview[:4] == b"RIFF" else "image/jpeg"
-    )
-    return Response(view.preview, media_type=kind, headers={**PRIVATE, "Cache-Control": "no-store"})
+    headers = {**PRIVATE, "Cache-Control": "no-store"}
+    return Response(view.preview, media_type=preview_type(view.preview), headers=headers)
 
 
 async def _picture(service: JobService, request: Request) -> Response:
     view = await _own(service, request)
-    index = request.path_params["index"]
-    if index >= len(view.results) or not Path(view.results[index].path).is_file():
-        raise NotFound(f"Picture {index + 1} of the job is not there.", "", "It was moved or cleared away.")
-    path = Path(view.results[index].path)
-    return FileResponse(path, media_type=mimetypes.guess_type(path.name)[0] or "image/png", headers=PRIVATE)
+    path = picture_of(view, request.path_params["index"])
+    return await asyncio.to_thread(PictureFile, path, PRIVATE)
 
 
 async def _wish(service: JobService, request: Request) -> Response:

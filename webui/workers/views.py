@@ -6,9 +6,10 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from webui.errors import InvalidRequest
+from webui.errors import InvalidRequest, NotFound
 from webui.request import GenerationRequest, from_json
 from webui.workers.queue import FINISHED, Job
 from webui.workers.tasks import GENERATE
@@ -67,6 +68,25 @@ class JobView:
     def over(self) -> bool:
         """Whether nothing about it will change any more."""
         return self.state in FINISHED
+
+
+def picture_of(job: JobView, index: int) -> Path:
+    """Where picture `index` of a job was put; it may be gone. Raises NotFound for one that never was."""
+    if not 0 <= index < len(job.results):
+        raise _missing(index)
+    return Path(job.results[index].path)
+
+
+def read_picture(job: JobView, index: int) -> bytes:
+    """The file of picture `index` of a job. Raises NotFound."""
+    try:
+        return picture_of(job, index).read_bytes()
+    except OSError:
+        raise _missing(index) from None
+
+
+def _missing(index: int) -> NotFound:
+    return NotFound(f"Picture {index + 1} of the job is not there.", "", "It was moved or cleared away.")
 
 
 @dataclass(frozen=True)

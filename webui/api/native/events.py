@@ -18,8 +18,8 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from webui.api.native.views import address, facts, picture
-from webui.api.pictures import preview_type
 from webui.api.watching import watched
+from webui.picture_answer import preview_type
 from webui.workers.queue import WAITING
 from webui.workers.service import JobService
 from webui.workers.views import JobView

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Header, Query, Request
@@ -15,14 +14,14 @@ from webui.api.native import events, views
 from webui.api.native.models import Accepted, JobDetails, JobFacts, JobFields, Uploaded, Wish
 from webui.api.native.requests import check_names, job_settings, read_request
 from webui.api.picture_info import picture_bytes
-from webui.api.pictures import media_type, preview_type
 from webui.api.traffic import note
-from webui.errors import NotFound, QueueFull
+from webui.errors import QueueFull
 from webui.identity import check_owner, client_of, owner_of, sits_here
 from webui.imaging.files import check_whole, picture_size
+from webui.picture_answer import PictureFile, preview_type
 from webui.workers.service import JobService
 from webui.workers.tasks import refuse_folders
-from webui.workers.views import JobView
+from webui.workers.views import JobView, picture_of
 
 MOST_JOBS = 1000  # in one list
 MOST_STREAMS = 256  # jobs that are followed at the same time
@@ -96,13 +95,8 @@ def _add_pictures(router: APIRouter, context: Context) -> None:
     @router.get("/jobs/{job_id}/pictures/{index}", response_class=FileResponse, responses={200: FILE})
     def picture(job_id: str, index: int, request: Request) -> Response:
         """The file of a picture, with its infotext inside."""
-        results = _own(context.service, job_id, request).results
-        if not 0 <= index < len(results) or not Path(results[index].path).is_file():
-            raise NotFound(f"Picture {index} of the job is not there.", "", "It was moved or cleared away.")
-        path = Path(results[index].path)
-        return FileResponse(
-            path, media_type=media_type(path), headers=PRIVATE, filename=path.name, content_disposition_type="inline"
-        )
+        path = picture_of(_own(context.service, job_id, request), index)
+        return PictureFile(path, PRIVATE, path.name)
 
     @router.get("/jobs/{job_id}/preview", response_class=Response, responses={204: {"description": "There is none."}})
     def preview(job_id: str, request: Request) -> Response:

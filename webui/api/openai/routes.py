@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
@@ -27,14 +26,15 @@ from webui.api.openai.fields import (
     form_schema,
 )
 from webui.api.openai.requests import checkpoint, from_pictures, job_settings, make_request, prompt_of
-from webui.api.pictures import encoded, files_of, media_type
+from webui.api.pictures import encoded, files_of
 from webui.api.problems import JobFailed
 from webui.engine.catalogue import CheckpointFile
-from webui.errors import Cancelled, InvalidRequest, NotFound
+from webui.errors import Cancelled, InvalidRequest
 from webui.identity import check_owner
+from webui.picture_answer import PictureFile
 from webui.request import GenerationRequest
 from webui.workers.queue import FAILED
-from webui.workers.views import JobView
+from webui.workers.views import JobView, picture_of
 
 Fields = TypeVar("Fields", bound=ImageFields)
 IMAGE = "The picture to start from: PNG, JPEG, WebP, AVIF or GIF. image[] is taken too."
@@ -92,11 +92,7 @@ def make_router(context: Context) -> APIRouter:
         """A picture that an answer named, for whoever asked for it. The address is good for some hours."""
         job = context.service.job(job_id)
         check_owner(request.scope, job.client, job_id)
-        results = job.results
-        if not 0 <= index < len(results) or not Path(results[index].path).is_file():
-            raise NotFound("This picture is no longer kept.", "", "Make it again, or ask for b64_json.")
-        path = Path(results[index].path)
-        return FileResponse(path, media_type=media_type(path), headers=PRIVATE)
+        return PictureFile(picture_of(job, index), PRIVATE)
 
     @router.get("/models")
     def models() -> ModelList:

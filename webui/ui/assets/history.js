@@ -126,6 +126,28 @@
     told({ pictures: true, total: true, gone });
   }
 
+  const going = new Set(); // ids of pictures that are on their way to the trash: their files are not asked for now
+
+  // Puts pictures into the trash; returns which, and the name to bring them back by. Who asks once more before the
+  // answer means the same ones: null.
+  async function throwAway(wanted) {
+    const ids = wanted.filter((id) => !going.has(id));
+    if (!ids.length) return null;
+    ids.forEach((id) => going.add(id));
+    told({ going: ids });
+    const over = () => ids.forEach((id) => going.delete(id));
+    try {
+      const { trash } = await send("history/trash", { ids });
+      told({ thrown: ids });
+      await remove(new Set(ids)).finally(over);
+      return { trash, ids };
+    } catch (error) {
+      over();
+      told({ stayed: ids });
+      throw error;
+    }
+  }
+
   const marking = new Map(); // id -> the last mark of a picture that is under way
 
   // Favours or rates a picture: {favourite} or {rating}. It is seen at once; the server hears of one after the other.
@@ -172,9 +194,10 @@
   const link = (path) => address(path.replace(/^\/ui\//, ""));
 
   emulsion.history = {
-    ...{ choose, ensure, reload, news, remove, mark, between, rebuild, link },
+    ...{ choose, ensure, reload, news, throwAway, mark, between, rebuild, link },
     picture: (place) => places.get(place) ?? null,
     placeOf: (id) => [...places].find(([, picture]) => picture.id === id)?.[0] ?? -1,
+    going: (id) => going.has(id),
     total: () => total,
     filtered: () => Object.values(filter).some(Boolean),
   };

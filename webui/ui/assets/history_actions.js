@@ -43,22 +43,15 @@
 
   // ---- trash ----
 
-  const leaving = new Set(); // ids of pictures that are on their way to the trash
-
-  // Whether they went there. Who presses Delete once more before the answer means the same pictures.
-  function throwAway(wanted) {
-    const ids = wanted.filter((id) => !leaving.has(id)).slice(0, AT_ONCE);
-    if (!ids.length) return false;
-    ids.forEach((id) => leaving.add(id));
-    return attempt(async () => {
-      const { trash } = await send("history/trash", { ids });
-      emulsion.historyGrid.forget(ids);
-      await history.remove(new Set(ids));
+  // Whether they went there.
+  const throwAway = (wanted) =>
+    attempt(async () => {
+      const { trash, ids } = (await history.throwAway(wanted.slice(0, AT_ONCE))) ?? {};
+      if (!trash) return false;
       const said = ids.length === 1 ? t("history.deleted_one") : t("history.deleted", { count: ids.length });
       toast([said], { action: t("history.undo"), act: () => bringBack(trash) });
       return true;
-    }).finally(() => ids.forEach((id) => leaving.delete(id)));
-  }
+    });
 
   const bringBack = (trash) =>
     attempt(async () => {

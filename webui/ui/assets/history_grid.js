@@ -131,9 +131,29 @@
       image.remove();
       showProblem(tile, why);
     };
-    const begin = () => tile.isConnected && (image.src = history.link(picture.thumbnail));
-    setTimeout(begin, hurried ? STAY : 0);
+    setTimeout(() => tile.isConnected && load(picture, image), hurried ? STAY : 0);
     return image;
+  }
+
+  function load(picture, image) {
+    if (!history.going(picture.id)) image.src = history.link(picture.thumbnail);
+  }
+
+  // What is not here yet of pictures that are on their way to the trash would not be found any more.
+  function giveUp(ids) {
+    for (const id of ids) {
+      const image = tiles.get(id)?.querySelector("img");
+      if (image && !image.complete) image.removeAttribute("src");
+    }
+  }
+
+  // Those that stayed after all are shown again.
+  function takeUp(ids) {
+    for (const id of ids) {
+      const [tile, image] = [tiles.get(id), tiles.get(id)?.querySelector("img:not([src])")];
+      const picture = tile && history.picture(Number(tile.dataset.place));
+      if (image && picture?.id === id) load(picture, image);
+    }
   }
 
   function showProblem(tile, why) {
@@ -256,6 +276,9 @@
 
   document.addEventListener("emulsion:history", ({ detail }) => {
     if (detail.shift) shifted(detail.shift);
+    if (detail.going) giveUp(detail.going);
+    if (detail.thrown) forget(detail.thrown);
+    if (detail.stayed) takeUp(detail.stayed);
     if (detail.changed && chosen.has(detail.changed.id)) chosen.set(detail.changed.id, detail.changed);
     schedule();
   });
@@ -275,7 +298,7 @@
   });
 
   emulsion.historyGrid = {
-    ...{ setChoosing, chooseNone, forget, focus, redraw: schedule },
+    ...{ setChoosing, chooseNone, focus, redraw: schedule },
     chosen: () => [...chosen.values()],
     visible,
     scrolled: () => visible() && above() > pitch,

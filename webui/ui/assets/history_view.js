@@ -8,6 +8,7 @@
   let dialog = null;
   let place = 0;
   let picture = null; // also while its place is being asked for
+  let near = []; // [id, picture] of those beside it; the browser keeps them for the next step
 
   const part = (name) => dialog.querySelector(`[data-view=${name}]`);
 
@@ -70,10 +71,10 @@
     picture = history.picture(place);
     if (!picture) return dialog.close();
     draw();
-    for (const near of [place + 1, place - 1]) {
-      const other = history.picture(near);
-      if (other && !other.problem) new Image().src = history.link(other.file); // the browser keeps it for the next step
-    }
+    const beside = [place + 1, place - 1].map(history.picture).filter((other) => other && !other.problem);
+    near = beside.filter((other) => !history.going(other.id)).map((other) => {
+      return [other.id, Object.assign(new Image(), { src: history.link(other.file) })];
+    });
   }
 
   function draw() {
@@ -87,7 +88,8 @@
     if (picture.problem) showProblem(picture.problem);
     else if (image.src !== address) {
       image.classList.remove("em-actual");
-      image.src = address;
+      if (history.going(picture.id)) image.removeAttribute("src");
+      else image.src = address;
     }
     image.classList.toggle("em-small", Math.max(picture.width, picture.height) < 400);
     part("favourite").setAttribute("aria-pressed", String(picture.favourite));
@@ -197,8 +199,18 @@
     event.preventDefault();
   }
 
+  // What is not here yet of pictures that are on their way to the trash would not be found any more.
+  function giveUp(ids) {
+    const shown = [picture?.id, dialog.querySelector(".em-view-picture")];
+    for (const [id, image] of [shown, ...near]) {
+      if (ids.includes(id) && !image.complete) image.removeAttribute("src");
+    }
+  }
+
   document.addEventListener("emulsion:history", ({ detail }) => {
     if (!dialog) return;
+    if (detail.going) giveUp(detail.going);
+    if (detail.stayed?.includes(picture?.id)) draw();
     if (detail.gone) place -= detail.gone.filter((one) => one < place).length; // who has gone on sees the same picture
     if (!detail.changed || detail.changed.id !== picture?.id) return;
     picture = detail.changed;
