@@ -41,8 +41,17 @@ def intercept(page: Any, pattern: str, handle: Callable[[Any], object], **option
     """
     page.route(pattern, handle, **options)
     page.route("**/requests?probe", lambda route: route.fulfill(body="taken"))
-    while page.evaluate("fetch('/requests?probe').then((answer) => answer.text())") != "taken":
+    probe = "fetch('/requests?probe').then((answer) => answer.text())"
+    wait(page, lambda: page.evaluate(probe) == "taken", "no request was taken")
+
+
+def wait(page: Any, happened: Callable[[], bool], else_: str) -> None:
+    """Wait until something has happened outside of a page; it goes on meanwhile. Fails with words."""
+    for _ in range(PATIENCE // 20):
+        if happened():
+            return
         page.wait_for_timeout(20)
+    raise AssertionError(else_)
 
 
 class Chromium:

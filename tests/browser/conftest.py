@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser.chromium import PROGRAM, Chromium, watch
+from tests.browser.chromium import PATIENCE, PROGRAM, Chromium, watch
 
 ROOT = Path(__file__).resolve().parents[2]
 STEP_SECONDS = 0.06
@@ -129,6 +129,21 @@ def open_fold(page: Any, fold: str, content: str) -> None:
     page.click(f"#{fold} > button")
     page.wait_for_selector(content, state="attached")
     page.evaluate("new Promise((on) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(on, 0))))")
+
+
+def see(page: Any, selector: str) -> Any:
+    """What to expect of the first element that a selector finds, as in Playwright: `see(…).to_have_value("1")` waits
+    until it is so."""
+    return see_all(page, selector, 0)
+
+
+def see_all(page: Any, selector: str, place: int | None = None) -> Any:
+    """The same of all of them, or of one."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE)
+    found = page.locator(selector)
+    return expect(found if place is None else found.nth(place))
 
 
 def until(page: Any, script: str, wanted: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.browser.canvas_page import Canvas, assert_stroke, distances, gradient, painted
+from tests.browser.conftest import see, until
 
 OpenCanvas = Callable[..., Canvas]
 SIZES = [(512, 512), (768, 1152), (2048, 1536)]
@@ -66,10 +67,10 @@ def test_the_wheel_zooms_towards_the_pointer(open_canvas: OpenCanvas) -> None:
         canvas.page.mouse.wheel(0, -50)
         canvas.settle()
     assert canvas.point(*place) == pytest.approx(pointer, abs=1.1)  # twice half a pixel; a shift would add up
-    assert canvas.page.evaluate("emulsion.canvasView.view.scale") > 1
+    until(canvas.page, "emulsion.canvasView.view.scale > 1", True)
     canvas.page.click("#em-canvas-fit")
-    assert canvas.page.inner_text("#em-canvas-scale") == "40%"
-    assert canvas.page.evaluate("scrollY") == 0
+    see(canvas.page, "#em-canvas-scale").to_have_text("40%")
+    until(canvas.page, "scrollY", 0)
 
 
 def test_the_wheel_with_the_control_key_sizes_the_brush_and_two_fingers_zoom(open_canvas: OpenCanvas) -> None:
@@ -115,7 +116,7 @@ def test_screens_with_finer_pixels_show_and_paint_the_same_places(open_canvas: O
     canvas.drag((200, 200), (300, 260))
     assert_stroke(painted(canvas), (200, 200), (300, 260), 30, 1.6)
     box = canvas.page.locator("#em-canvas-paper").bounding_box()
-    assert canvas.page.evaluate("emulsion.canvasView.paper().width") == round(box["width"] * ratio)
+    until(canvas.page, "emulsion.canvasView.paper().width", round(box["width"] * ratio))
     red, green, _, _ = canvas.shown(250, 230)
     assert red > 127 + 40 > green  # tinted
 
@@ -148,11 +149,11 @@ def test_undo_and_redo_give_back_exactly_what_was_there(open_canvas: OpenCanvas)
         mask = canvas.mask()
         assert (mask is None) == (state is None)
         assert mask is None or (mask == state).all()
-    assert canvas.page.is_disabled("#em-canvas-undo")
+    see(canvas.page, "#em-canvas-undo").to_be_disabled()
     for state in states[1:]:
         canvas.page.keyboard.press("Control+Shift+Z")
         assert (painted(canvas) == state).all()
-    assert canvas.page.is_disabled("#em-canvas-redo")
+    see(canvas.page, "#em-canvas-redo").to_be_disabled()
 
 
 def test_a_new_stroke_after_undo_ends_the_way_forward(open_canvas: OpenCanvas) -> None:
@@ -161,7 +162,7 @@ def test_a_new_stroke_after_undo_ends_the_way_forward(open_canvas: OpenCanvas) -
     canvas.drag((100, 100), (150, 150))
     canvas.page.click("#em-canvas-undo")
     canvas.drag((300, 300), (350, 350))
-    assert canvas.page.is_disabled("#em-canvas-redo")
+    see(canvas.page, "#em-canvas-redo").to_be_disabled()
     mask = painted(canvas)
     assert (mask[125, 125], mask[325, 325]) == (0, 255)
 
@@ -297,7 +298,7 @@ def test_escape_gives_up_a_stroke_that_is_being_made(open_canvas: OpenCanvas) ->
     canvas.page.keyboard.press("Escape")
     canvas.page.mouse.up()
     assert canvas.mask() is None
-    assert canvas.page.is_disabled("#em-canvas-undo")
+    see(canvas.page, "#em-canvas-undo").to_be_disabled()
 
 
 # ---- sketch ----
@@ -366,7 +367,7 @@ def test_the_pipette_takes_the_colour_of_picture_and_sketch(open_canvas: OpenCan
             canvas.page.keyboard.down("Alt")
             canvas.drag(place)
             canvas.page.keyboard.up("Alt")
-        assert canvas.page.input_value("#em-canvas-colour") == colour
+        see(canvas.page, "#em-canvas-colour").to_have_value(colour)
     assert canvas.picture()[400, 400].tolist() == [10, 200, 30]  # nothing was painted
 
 

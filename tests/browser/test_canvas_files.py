@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.browser.canvas_page import Canvas, assert_stroke, gradient, painted, url
+from tests.browser.conftest import see, see_all
 
 OpenCanvas = Callable[..., Canvas]
 
@@ -63,7 +64,7 @@ def test_a_mask_can_be_loaded_and_keeps_its_greys(open_canvas: OpenCanvas) -> No
     values = np.tile(np.arange(768) * 255 // 767, (1152, 1)).astype(np.uint8)
     canvas.page.evaluate("url => emulsion.canvas.setMask(url)", url(Image.fromarray(values)))
     assert (painted(canvas) == values).all()
-    assert canvas.page.locator(".em-toast").count() == 0
+    see_all(canvas.page, ".em-toast").to_have_count(0)
     canvas.page.evaluate("emulsion.canvas.invertMask()")
     assert (painted(canvas) == 255 - values).all()
     canvas.page.keyboard.press("Tab")
@@ -81,7 +82,7 @@ def test_a_mask_of_another_size_is_scaled_to_the_nearest_pixel_and_the_page_says
     Image.fromarray(small).save(file, "PNG")
     chooser.value.set_files([{"name": "mask.png", "mimeType": "image/png", "buffer": file.getvalue()}])
     canvas.page.wait_for_selector(".em-toast")
-    assert "512 × 512" in canvas.page.inner_text(".em-toast")
+    see(canvas.page, ".em-toast").to_contain_text("512 × 512")
     assert (painted(canvas) == small.repeat(8, 0).repeat(4, 1)).all()
 
 
@@ -105,7 +106,7 @@ def test_transparent_parts_of_the_picture_become_the_mask(open_canvas: OpenCanva
     assert (painted(canvas) == 255 - alpha.astype(int)).all()
     canvas.load(gradient(600, 500))
     canvas.page.click("#em-canvas-alpha")
-    assert "no transparent parts" in canvas.page.inner_text(".em-toast")
+    see(canvas.page, ".em-toast").to_contain_text("no transparent parts")
     assert canvas.mask() is None
 
 
@@ -170,7 +171,7 @@ def test_a_picture_can_be_dropped_pasted_or_chosen(open_canvas: OpenCanvas) -> N
     for kind, width in (("drop", 310), ("paste", 320)):
         canvas.page.evaluate(HAND_OVER, [kind, url(gradient(width, 200)), f"{kind}.png"])
         canvas.page.wait_for_function("width => emulsion.canvas.size()[0] === width", arg=width)
-    assert canvas.page.inner_text("#em-canvas-facts") == "320 × 200 · paste.png"
+    see(canvas.page, "#em-canvas-facts").to_have_text("320 × 200 · paste.png")
 
 
 def test_in_the_whole_page_a_dropped_picture_and_its_strokes_stay_on_the_canvas(open_page: Callable[..., Any]) -> None:
@@ -180,7 +181,7 @@ def test_in_the_whole_page_a_dropped_picture_and_its_strokes_stay_on_the_canvas(
     canvas.page.wait_for_function("emulsion.canvasView.paper()?.clientWidth > 0 && emulsion.canvas.mode() === 'mask'")
     canvas.page.evaluate(HAND_OVER, ["drop", url(gradient(300, 200)), "dropped.png"])
     canvas.page.wait_for_function("emulsion.canvas.name() === 'dropped.png'")
-    assert canvas.page.locator(".em-cover").count() == 0  # what reads settings from pictures leaves it alone
+    see_all(canvas.page, ".em-cover").to_have_count(0)  # what reads settings from pictures leaves it alone
     canvas.page.locator("#em-canvas-stage").scroll_into_view_if_needed()
     canvas.settle()
     canvas.drag((100, 100), (200, 120))
@@ -190,7 +191,7 @@ def test_in_the_whole_page_a_dropped_picture_and_its_strokes_stay_on_the_canvas(
         canvas.page.wait_for_function("tab => document.body.dataset.tab === tab", arg=tab)
     canvas.page.wait_for_function("emulsion.canvas.mode() === 'mask'")
     assert (painted(canvas) == before).all()
-    assert canvas.page.input_value("#em-prompt textarea") == "a prompt that stays"
+    see(canvas.page, "#em-prompt textarea").to_have_value("a prompt that stays")
 
 
 def test_a_picture_of_the_same_size_can_keep_the_mask(open_canvas: OpenCanvas) -> None:

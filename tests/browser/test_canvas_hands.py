@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.browser.canvas_page import Canvas, assert_stroke, gradient, painted
+from tests.browser.conftest import see, until
 
 OpenCanvas = Callable[..., Canvas]
 
@@ -21,18 +22,18 @@ def test_keys_change_tool_and_size_but_never_while_a_text_is_typed(open_canvas: 
     canvas.page.focus("#em-canvas-stage")
     for key, tool in (("e", "eraser"), ("r", "rectangle"), ("l", "lasso"), ("g", "fill"), ("b", "brush")):
         canvas.page.keyboard.press(key)
-        assert canvas.page.get_attribute(f"#em-canvas [data-tool={tool}]", "aria-pressed") == "true"
+        see(canvas.page, f"#em-canvas [data-tool={tool}]").to_have_attribute("aria-pressed", "true")
     canvas.page.keyboard.press("]")
-    assert canvas.page.inner_text("#em-canvas-size-value") == "46 px"
+    see(canvas.page, "#em-canvas-size-value").to_have_text("46 px")
     canvas.page.keyboard.press("[")
     canvas.page.keyboard.press("[")
-    assert canvas.page.inner_text("#em-canvas-size-value") == "35 px"
+    see(canvas.page, "#em-canvas-size-value").to_have_text("35 px")
     canvas.drag((100, 100), (200, 200))
     canvas.page.click("#text")
     canvas.page.mouse.move(*canvas.point(100, 100))
     canvas.page.keyboard.type("[e]")
     canvas.page.keyboard.press("Control+z")
-    assert canvas.page.inner_text("#em-canvas-size-value") == "35 px"
+    see(canvas.page, "#em-canvas-size-value").to_have_text("35 px")
     assert canvas.mask() is not None
 
 
@@ -49,7 +50,7 @@ def test_the_space_bar_and_drag_move_the_picture(open_canvas: OpenCanvas) -> Non
     canvas.page.keyboard.up(" ")
     assert canvas.point(256, 256) == pytest.approx((x + 60, y + 25), abs=1)
     assert canvas.mask() is None
-    assert canvas.page.evaluate("scrollY") == 0
+    until(canvas.page, "scrollY", 0)
 
 
 def touch(session: Any, kind: str, *places: tuple[float, float]) -> None:
@@ -62,7 +63,7 @@ def test_on_a_phone_one_finger_paints_and_two_move_and_zoom(open_canvas: OpenCan
     canvas = open_canvas(width=390, height=844, has_touch=True, is_mobile=True, device_scale_factor=2)
     canvas.load(gradient(768, 1152))
     canvas.brush(size=60)
-    assert canvas.page.evaluate("document.documentElement.scrollWidth") <= 390
+    until(canvas.page, "document.documentElement.scrollWidth <= 390", True)
     fingers = canvas.page.context.new_cdp_session(canvas.page)
     start, end = canvas.point(200, 300), canvas.point(500, 600)
     touch(fingers, "touchStart", start)
@@ -81,7 +82,7 @@ def test_on_a_phone_one_finger_paints_and_two_move_and_zoom(open_canvas: OpenCan
     assert canvas.page.evaluate("emulsion.canvasView.view.scale") == pytest.approx(3 * scale, rel=0.02)
     assert canvas.point(400, 500) == pytest.approx((x, y + 60), abs=2)
     assert (painted(canvas) == before).all()  # the first finger's beginning was taken back
-    assert canvas.page.evaluate("scrollY") == 0
+    until(canvas.page, "scrollY", 0)
 
 
 def test_a_pen_paints_as_wide_as_it_is_pressed(open_canvas: OpenCanvas) -> None:
@@ -115,7 +116,7 @@ def test_the_mask_can_be_hidden_and_painting_shows_it_again(open_canvas: OpenCan
     assert canvas.shown(250, 250) == [20, 160, 60, 255]
     canvas.drag((400, 100), (420, 120))
     assert canvas.shown(250, 250)[0] > 80
-    assert canvas.page.get_attribute("#em-canvas-shown", "aria-pressed") == "true"
+    see(canvas.page, "#em-canvas-shown").to_have_attribute("aria-pressed", "true")
 
 
 def test_only_the_part_that_changed_is_drawn_again_and_equals_drawing_all(open_canvas: OpenCanvas) -> None:
@@ -152,11 +153,11 @@ def test_every_button_is_named_in_the_readers_language_and_can_be_reached_by_key
           .map((e) => e.id)"""
     )
     assert nameless == []
-    assert canvas.page.get_attribute("#em-canvas [data-tool=eraser]", "title") == "橡皮擦（E）"
+    see(canvas.page, "#em-canvas [data-tool=eraser]").to_have_attribute("title", "橡皮擦（E）")
     canvas.page.focus("#em-canvas [data-tool=brush]")
     canvas.page.keyboard.press("Tab")
     canvas.page.keyboard.press("Enter")
-    assert canvas.page.get_attribute("#em-canvas [data-tool=eraser]", "aria-pressed") == "true"
+    see(canvas.page, "#em-canvas [data-tool=eraser]").to_have_attribute("aria-pressed", "true")
 
 
 @pytest.mark.parametrize(("width", "locale"), [(1280, "en-US"), (390, "en-US"), (390, "zh-CN"), (360, "en-US")])

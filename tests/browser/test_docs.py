@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.api.started import server
+from tests.browser.conftest import see, see_all, until
 
 SHOWN = "details:not([hidden])"
 
@@ -43,7 +44,7 @@ def visit(browser: Any, docs: str) -> Iterator[Any]:
 def test_a_route_is_found_by_its_words_shown_with_its_fields_and_tried(visit: Any) -> None:
     page = visit()
     page.fill("#search", "worker and the queue")
-    assert page.locator(SHOWN).count() == 1
+    see_all(page, SHOWN).to_have_count(1)
     page.click(f"{SHOWN} summary")
     page.click(f"{SHOWN} form button")
     page.wait_for_function("document.querySelector('pre[role=status]').textContent.includes('\"device\": \"fake\"')")
@@ -51,7 +52,8 @@ def test_a_route_is_found_by_its_words_shown_with_its_fields_and_tried(visit: An
     page.click(f"{SHOWN} summary")
     page.locator(f"{SHOWN} code", has_text="request.passes[].sampler").first.wait_for(state="attached")
     page.fill("#search", "no such words at all")
-    assert page.locator(SHOWN).count() == 0 and page.inner_text("#count")
+    see_all(page, SHOWN).to_have_count(0)
+    see(page, "#count").not_to_be_empty()
 
 
 def test_an_address_with_a_name_opens_that_route(visit: Any, docs: str) -> None:
@@ -64,12 +66,13 @@ def test_an_address_with_a_name_opens_that_route(visit: Any, docs: str) -> None:
 
 def test_it_speaks_chinese_and_fits_a_phone_in_the_dark(visit: Any) -> None:
     page = visit(locale="zh-CN", viewport={"width": 390, "height": 844}, color_scheme="dark")
-    assert page.get_attribute("html", "lang") == "zh-CN" and "接口" in page.inner_text("#count")
+    see(page, "html").to_have_attribute("lang", "zh-CN")
+    see(page, "#count").to_contain_text("接口")
     page.locator("summary").first.click()
     page.wait_for_selector(".inside")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    until(page, "document.documentElement.scrollWidth <= 390", True)
     light = "rgb(247, 247, 248)"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
     page.click("#language")
     page.wait_for_function("document.documentElement.lang === 'en'")
-    assert "operations" in page.inner_text("#count")
+    see(page, "#count").to_contain_text("operations")

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.browser.chromium import intercept
+from tests.browser.conftest import see, see_all, until
 
 AFTER = "document.querySelectorAll('#em-extras-versus img')[1]"
 BEFORE = "document.querySelectorAll('#em-extras-versus img')[0]"
@@ -51,8 +52,8 @@ def test_a_picture_becomes_twice_as_large_and_is_compared_with_its_source(
     enlarge(page)
     page.wait_for_function(f"{AFTER}.naturalWidth === 120 && {AFTER}.naturalHeight === 80")
     page.wait_for_function(f"{BEFORE}.naturalWidth === 60")
-    assert "60 × 40 → 120 × 80" in page.inner_text("#em-extras-told")
-    assert "Postprocess upscale by: 2" in page.inner_text("#em-extras-infotext")
+    see(page, "#em-extras-told").to_contain_text("60 × 40 → 120 × 80")
+    see(page, "#em-extras-infotext").to_contain_text("Postprocess upscale by: 2")
     page.focus("#em-extras-versus .em-versus-range")
     page.keyboard.press("End")
     sheet = page.locator(".em-versus-sheet")
@@ -70,13 +71,13 @@ def test_several_pictures_are_made_to_one_size(open_page: Callable[..., Any], fi
     page.check("[name=em-extras-mode][value=to]", force=True)
     page.fill("[data-extras=width]", "0")
     page.press("[data-extras=width]", "Tab")
-    assert page.input_value("[data-extras=width]") == "1"
+    see(page, "[data-extras=width]").to_have_value("1")
     page.fill("[data-extras=width]", "90")
     page.fill("[data-extras=height]", "70")
     page.set_input_files("#em-extras-file", files[:2])
     page.wait_for_function("document.querySelector('#em-extras-list').children.length === 2")
     enlarge(page)
-    assert page.locator("#em-extras-strip .em-tile").count() == 2
+    see_all(page, "#em-extras-strip .em-tile").to_have_count(2)
     for place in (0, 1):
         page.locator("#em-extras-strip .em-tile").nth(place).click()
         page.wait_for_function(f"{AFTER}.complete && {AFTER}.naturalWidth === 90 && {AFTER}.naturalHeight === 70")
@@ -90,7 +91,7 @@ def test_each_field_is_explained_and_named_in_the_readers_language(open_page: Ca
     fields = "#em-extras [data-extras], #em-extras-folder, #em-extras-out"
     without = f"""[...document.querySelectorAll('{fields}')].filter((e) => !e.closest('.em-explained')?.querySelector(
         '.em-help')).map((e) => e.outerHTML)"""
-    assert page.evaluate(without) == []
+    until(page, without, [])
     box = page.locator(".em-explained:has([data-extras=max_side])")
     text = box.locator(".info-text")
     assert not text.is_visible()
@@ -101,7 +102,7 @@ def test_each_field_is_explained_and_named_in_the_readers_language(open_page: Ca
     page.keyboard.press("Escape")
     assert not text.is_visible()
     box.locator(".em-name > span").click()
-    assert page.evaluate("document.activeElement.dataset.extras") == "max_side"
+    until(page, "document.activeElement.dataset.extras", "max_side")
     page.select_option("#em-language", "zh-CN")
     page.get_by_role("spinbutton", name="最长边上限", exact=True).wait_for()
     page.get_by_role("combobox", name="第二个放大算法", exact=True).wait_for()
@@ -115,7 +116,7 @@ def test_a_folder_that_holds_nothing_is_said_to(open_page: Callable[..., Any], t
     page.check("[name=em-extras-from][value=folder]", force=True)
     page.fill("#em-extras-folder", str(tmp_path))
     enlarge(page)
-    assert "holds no pictures" in page.inner_text("#em-extras-error")
+    see(page, "#em-extras-error").to_contain_text("holds no pictures")
 
 
 def test_a_finished_picture_is_sent_to_extras_and_on_to_img2img(open_page: Callable[..., Any]) -> None:
@@ -128,21 +129,21 @@ def test_a_finished_picture_is_sent_to_extras_and_on_to_img2img(open_page: Calla
     page.wait_for_function("document.querySelector('#em-extras-facts').textContent.includes('128 × 128')")
     enlarge(page)
     page.wait_for_function(f"{AFTER}.naturalWidth === 256")
-    assert "a red apple" in page.inner_text("#em-extras-infotext")
+    see(page, "#em-extras-infotext").to_contain_text("a red apple")
     page.click("[data-extras-send=img2img]")
     page.wait_for_function("emulsion.canvas.size()?.join() === '256,256'")
-    assert page.evaluate("emulsion.tabs.current()") == "img2img"
+    until(page, "emulsion.tabs.current()", "img2img")
 
 
 def test_without_a_captioner_describing_says_how_to_get_one(open_page: Callable[..., Any], files: list[Path]) -> None:
     page = open_page()
     page.evaluate("emulsion.tabs.open('img2img')")
-    assert page.is_hidden("#em-describe")
+    see(page, "#em-describe").to_be_hidden()
     page.set_input_files("#em-canvas-file", files[0])
     page.click("#em-describe")
     page.wait_for_selector(".em-toast.em-bad")
-    assert "hf download" in page.inner_text(".em-toast")
-    assert page.input_value("#em-prompt textarea") == ""
+    see(page, ".em-toast").to_contain_text("hf download")
+    see(page, "#em-prompt textarea").to_have_value("")
 
 
 def test_a_description_becomes_the_prompt_and_can_be_taken_back(
@@ -181,7 +182,8 @@ def test_dropped_files_that_are_no_pictures_are_named(browser: Any, address: str
         files[1].write_bytes(b"none either")
         page.set_input_files("#em-extras-file", [files[2], files[0], files[1]])
         page.wait_for_selector(".em-toast.em-bad")
-        assert "three.png: " in page.inner_text(".em-toast") and "two.jpg: " in page.inner_text(".em-toast")
+        see(page, ".em-toast").to_contain_text("three.png: ")
+        see(page, ".em-toast").to_contain_text("two.jpg: ")
         page.wait_for_function("document.querySelector('#em-extras-list').children.length === 1")
     finally:
         page.close()
@@ -193,4 +195,4 @@ def test_the_panel_fits_a_phone(open_page: Callable[..., Any], files: list[Path]
     page.set_input_files("#em-extras-file", files[0])
     enlarge(page)
     page.wait_for_function(f"{AFTER}.naturalWidth === 120")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    until(page, "document.documentElement.scrollWidth <= 390", True)

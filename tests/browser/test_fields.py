@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 
-from tests.browser.conftest import open_fold
+from tests.browser.conftest import open_fold, see, see_all, until
 
 PROMPT = "#em-prompt textarea"
 INFOTEXT = (
@@ -70,11 +69,11 @@ def test_pressing_a_key_again_goes_on_with_the_same_words(open_page: Callable[..
     put_cursor(page, "a red apple", 3)
     for _ in range(3):
         page.keyboard.press("Control+ArrowUp")
-    assert page.input_value(PROMPT) == "a (red:1.3) apple"
+    see(page, PROMPT).to_have_value("a (red:1.3) apple")
     put_cursor(page, "one, two, three", 1)
     page.keyboard.press("Alt+ArrowRight")
     page.keyboard.press("Alt+ArrowRight")
-    assert page.input_value(PROMPT) == "two, three, one"
+    see(page, PROMPT).to_have_value("two, three, one")
 
 
 def test_the_browsers_undo_takes_a_weight_back(open_page: Callable[..., Any]) -> None:
@@ -82,7 +81,7 @@ def test_the_browsers_undo_takes_a_weight_back(open_page: Callable[..., Any]) ->
     put_cursor(page, "a red apple", 3)
     page.keyboard.press("Control+ArrowUp")
     page.keyboard.press("Control+z")
-    assert page.input_value(PROMPT) == "a red apple"
+    see(page, PROMPT).to_have_value("a red apple")
 
 
 def test_control_enter_generates_with_what_was_typed_last(
@@ -94,7 +93,7 @@ def test_control_enter_generates_with_what_was_typed_last(
     page.keyboard.press("Control+Enter")
     page.wait_for_selector("#em-details:not([hidden])")
     assert last_request()["prompt"] == "typed just now"
-    assert page.input_value(PROMPT) == "typed just now"
+    see(page, PROMPT).to_have_value("typed just now")
 
 
 def test_no_key_acts_while_a_word_is_composed(open_page: Callable[..., Any], address: str) -> None:
@@ -108,7 +107,7 @@ def test_no_key_acts_while_a_word_is_composed(open_page: Callable[..., Any], add
             [PROMPT, key, control],
         )
     page.wait_for_timeout(300)
-    assert page.input_value(PROMPT) == "a red apple"
+    see(page, PROMPT).to_have_value("a red apple")
     assert len(httpx.get(f"{address}/requests").json()["requests"]) == before
 
 
@@ -116,7 +115,7 @@ def test_weight_keys_leave_other_fields_alone(open_page: Callable[..., Any]) -> 
     page = open_page()
     page.fill("#em-seed input", "12 34")
     page.press("#em-seed input", "Control+ArrowUp")
-    assert page.input_value("#em-seed input") == "12 34"
+    see(page, "#em-seed input").to_have_value("12 34")
 
 
 def test_pasted_settings_fill_all_fields_and_closed_folds_too(
@@ -164,7 +163,7 @@ def test_a_dropped_picture_gives_its_settings(open_page: Callable[..., Any]) -> 
         }"""
     )
     wait_value(page, PROMPT, "the apple of the picture")
-    assert page.input_value("#em-seed input") == "4711"
+    see(page, "#em-seed input").to_have_value("4711")
 
 
 def test_the_settings_of_the_shown_picture_can_be_used_again(open_page: Callable[..., Any]) -> None:
@@ -217,7 +216,7 @@ def test_every_field_explains_itself(open_page: Callable[..., Any]) -> None:
     counts = "document.querySelectorAll('.info-text').length === document.querySelectorAll('.em-help').length"
     page.wait_for_function(f"{counts} && document.querySelectorAll('.em-help').length >= 38")
     page.click("#em-sampler .em-help")
-    assert "noise into a picture" in page.inner_text("#em-sampler .info-text")
+    see(page, "#em-sampler .info-text").to_contain_text("noise into a picture")
     page.evaluate("emulsion.fields.values()")  # presses a hidden button, as the marks of the folds do after each click
     page.wait_for_selector("#em-sampler .info-text.em-open")
     page.keyboard.press("Escape")
@@ -234,10 +233,10 @@ def test_controls_are_named_by_their_labels_in_the_readers_language(open_page: C
             ("#em-steps input[type=range]", steps),
         ):
             page.wait_for_selector(f"{selector}[aria-label='{name}']")
-        assert page.get_attribute("#em-prompt .em-help", "aria-label").endswith(f": {prompt}")
+        see(page, f"#em-prompt .em-help[aria-label$=': {prompt}']").to_be_attached()
     page.click("#em-prompt [data-testid=block-info]", position={"x": 5, "y": 8})
-    assert page.evaluate("document.activeElement.matches('#em-prompt textarea')")
-    assert page.locator(".info-text.em-open").count() == 0
+    until(page, "document.activeElement.matches('#em-prompt textarea')", True)
+    see_all(page, ".info-text.em-open").to_have_count(0)
 
 
 def test_everything_on_the_page_follows_the_language(open_page: Callable[..., Any]) -> None:
@@ -277,7 +276,7 @@ def test_the_enlarged_picture_closes_with_escape_and_interrupts_nothing(open_pag
     page.wait_for_selector(".em-enlarged[open]")
     page.keyboard.press("Escape")
     page.wait_for_selector(".em-enlarged", state="detached")
-    assert not re.search("Interrupt", page.inner_text("#em-status-text"))
+    see(page, "#em-status-text").not_to_contain_text("Interrupt")
     page.click("#em-interrupt")
     page.wait_for_selector("body:not(.em-busy)")
     page.keyboard.press("Escape")

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser.chromium import intercept
-from tests.browser.conftest import generate, ready, until
+from tests.browser.chromium import intercept, wait
+from tests.browser.conftest import generate, ready, see, see_all, until
 
 PROMPT, STATUS = "#em-prompt textarea", "#em-status-text"
 
@@ -41,12 +41,12 @@ def test_a_prompt_becomes_a_picture_with_progress_preview_and_settings(
     generate(page, over=False)
     page.wait_for_selector("#em-preview:not([hidden])")
     wait_text(page, "of 6")
-    assert page.evaluate("document.querySelector('#em-bar').style.width") != "0%"
+    until(page, "document.querySelector('#em-bar').style.width !== '0%'", True)
     page.click("#em-stop-after")
     wait_text(page, "Interrupted")
     page.wait_for_function("document.querySelector('#em-picture').naturalWidth === 128")
-    assert page.is_hidden("#em-preview")
-    assert "Seed: 77" in page.inner_text("#em-infotext")
+    see(page, "#em-preview").to_be_hidden()
+    see(page, "#em-infotext").to_contain_text("Seed: 77")
     request = last_request()
     assert (request["prompt"], request["negative_prompt"], request["seed"]) == (
         *("an apple that takes long", "blurry"),
@@ -64,12 +64,12 @@ def test_the_old_picture_stays_until_the_new_one_is_there(open_page: Callable[..
     page.fill(PROMPT, "an apple that takes long")
     generate(page, over=False)
     page.wait_for_selector("#em-preview:not([hidden])")
-    assert page.get_attribute("#em-picture", "src") == first
+    see(page, "#em-picture").to_have_attribute("src", first)
     page.click("#em-stop-after")
     page.wait_for_function("old => document.querySelector('#em-picture').src !== old", arg=first)
-    assert page.locator("#em-strip .em-tile").count() == 2
+    see_all(page, "#em-strip .em-tile").to_have_count(2)
     page.click("#em-strip .em-tile >> nth=1")
-    assert page.get_attribute("#em-picture", "src") == first
+    see(page, "#em-picture").to_have_attribute("src", first)
 
 
 def test_interrupt_ends_the_job(open_page: Callable[..., Any]) -> None:
@@ -79,7 +79,7 @@ def test_interrupt_ends_the_job(open_page: Callable[..., Any]) -> None:
     page.click("#em-interrupt")
     wait_text(page, "Interrupted")
     page.wait_for_selector("body:not(.em-busy)")
-    assert page.is_hidden("#em-interrupt")
+    see(page, "#em-interrupt").to_be_hidden()
 
 
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
@@ -93,7 +93,7 @@ def test_the_buttons_beside_generate_keep_to_one_row(open_page: Callable[..., An
         page.set_viewport_size({"width": width, "height": 900})
         until(page, f"[{width}, innerWidth, {height} < 60]", [width, width, True])  # two rows have 88 px
         if width > 1240:
-            assert page.is_visible("#em-forever")
+            see(page, "#em-forever").to_be_visible()
     page.keyboard.press("Escape")
     page.wait_for_selector("body:not(.em-busy)")
 
@@ -109,7 +109,7 @@ def test_skip_goes_on_with_the_next_batch(open_page: Callable[..., Any]) -> None
     wait_text(page, "batch 2 of 2")
     page.click("#em-stop-after")
     wait_text(page, "Interrupted")
-    assert "Seed: 11" in page.inner_text("#em-infotext")
+    see(page, "#em-infotext").to_contain_text("Seed: 11")
 
 
 def test_stop_after_this_finishes_the_picture(open_page: Callable[..., Any]) -> None:
@@ -123,14 +123,17 @@ def test_stop_after_this_finishes_the_picture(open_page: Callable[..., Any]) -> 
     page.wait_for_function("document.querySelector('#em-picture').naturalWidth > 0")
 
 
-def test_forever_starts_again_until_it_is_switched_off(open_page: Callable[..., Any], address: str) -> None:
+def test_forever_starts_again_until_it_is_switched_off(
+    open_page: Callable[..., Any], address: str, last_request: Callable[[], dict[str, Any]]
+) -> None:
     page = open_page()
     set_number(page, "em-steps", 2)
     before = len(httpx.get(f"{address}/requests").json()["requests"])
     page.click("#em-forever")
     page.wait_for_function("document.querySelectorAll('#em-strip .em-tile').length >= 3")
-    page.fill(PROMPT, "an apple that takes long")
     set_number(page, "em-steps", 40)
+    page.fill(PROMPT, "an apple that takes long")
+    wait(page, lambda: "takes long" in last_request()["prompt"], "no such job was sent")
     wait_text(page, "of 40")  # in the middle of a job: between two of them the next may be on its way
     page.click("#em-forever")
     page.click("#em-interrupt")
@@ -151,8 +154,8 @@ def test_a_reload_in_the_middle_finds_the_job_its_preview_and_its_fields(open_pa
     ready(page)
     page.wait_for_selector("#em-preview:not([hidden])")
     wait_text(page, "of 20")
-    assert page.input_value(PROMPT) == "an apple that takes long"
-    assert page.input_value("#em-steps input[type=number]") == "20"
+    see(page, PROMPT).to_have_value("an apple that takes long")
+    see(page, "#em-steps input[type=number]").to_have_value("20")
     page.keyboard.press("Escape")
     wait_text(page, "Interrupted")
 
@@ -165,7 +168,7 @@ def test_after_a_reload_the_finished_picture_is_there(open_page: Callable[..., A
     page.reload()
     ready(page)
     page.wait_for_function("document.querySelector('#em-picture').naturalWidth > 0")
-    assert "a red apple" in page.inner_text("#em-infotext")
+    see(page, "#em-infotext").to_contain_text("a red apple")
 
 
 def test_a_failed_job_says_why(open_page: Callable[..., Any]) -> None:
@@ -173,7 +176,7 @@ def test_a_failed_job_says_why(open_page: Callable[..., Any]) -> None:
     page.fill(PROMPT, "fail please")
     page.click("#em-generate")
     page.wait_for_selector("#em-error:not([hidden])")
-    assert "Choose another VAE" in page.inner_text("#em-error")
+    see(page, "#em-error").to_contain_text("Choose another VAE")
 
 
 def test_a_value_that_cannot_be_used_is_named_and_nothing_is_sent(open_page: Callable[..., Any], address: str) -> None:
@@ -182,7 +185,7 @@ def test_a_value_that_cannot_be_used_is_named_and_nothing_is_sent(open_page: Cal
     page.fill("#em-seed input", "apple")
     page.click("#em-generate")
     page.wait_for_selector("#em-error:not([hidden])")
-    assert "Seed is 'apple'" in page.inner_text("#em-error")
+    see(page, "#em-error").to_contain_text("Seed is 'apple'")
     assert len(httpx.get(f"{address}/requests").json()["requests"]) == before
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import generate
+from tests.browser.conftest import generate, see, see_all, until
 
 PROMPT, SEED = "#em-prompt textarea", "#em-seed input"
 TILE = ".em-shot"
@@ -59,11 +59,12 @@ def test_a_picture_is_found_and_all_its_settings_are_used_again(open_page: Calla
     page.wait_for_selector(f"{TILE} img.em-there")
     page.click(TILE)
     page.wait_for_function("document.querySelector('.em-view-picture')?.naturalWidth === 128")
-    assert f"a {word}" in page.inner_text(".em-view-infotext")
+    see(page, ".em-view-infotext").to_contain_text(f"a {word}")
     page.click("[data-view=use]")
     page.wait_for_function("w => document.querySelector('#em-prompt textarea').value.includes(w)", arg=word)
-    assert page.is_visible("#em-generate") and page.input_value(SEED) == "4242"
-    assert page.locator("dialog").count() == 0
+    see(page, "#em-generate").to_be_visible()
+    see(page, SEED).to_have_value("4242")
+    see_all(page, "dialog").to_have_count(0)
 
 
 def test_the_seed_alone_is_taken_over(open_page: Callable[..., Any], word: str) -> None:
@@ -75,7 +76,7 @@ def test_the_seed_alone_is_taken_over(open_page: Callable[..., Any], word: str) 
     page.click(TILE)
     page.click("[data-view=seed]")
     page.wait_for_function("document.querySelector('#em-seed input').value === '9001'")
-    assert page.input_value(PROMPT) == "something else"
+    see(page, PROMPT).to_have_value("something else")
 
 
 def test_keys_mark_and_delete_and_what_was_deleted_comes_back(open_page: Callable[..., Any], word: str) -> None:
@@ -93,7 +94,7 @@ def test_keys_mark_and_delete_and_what_was_deleted_comes_back(open_page: Callabl
     page.wait_for_function("document.querySelector('.em-view-place').textContent === '1 / 1'")
     page.keyboard.press("Escape")
     wait_tiles(page, 1)
-    assert page.inner_text(".em-shot-marks") == "♥ ★4"
+    see(page, ".em-shot-marks").to_have_text("♥ ★4")
     page.click(".em-toast .em-button")  # it outlives the enlarged view
     wait_tiles(page, 2)
     page.click("#em-history-favourites")
@@ -107,7 +108,7 @@ def test_two_are_chosen_and_compared(open_page: Callable[..., Any], word: str) -
     page.click(TILE, modifiers=["Control"])
     page.click(f"{TILE}[data-place='2']", modifiers=["Shift"])
     page.wait_for_function("document.querySelectorAll('.em-shot[aria-selected=true]').length === 3")
-    assert page.is_disabled("[data-chosen=compare]")
+    see(page, "[data-chosen=compare]").to_be_disabled()
     page.click(f"{TILE}[data-place='1']", modifiers=["Control"])
     page.click("[data-chosen=compare]")
     page.wait_for_selector(".em-compare")
@@ -170,7 +171,7 @@ def test_a_new_picture_comes_to_the_top_and_the_screen_stays(open_page: Callable
     page.wait_for_selector(f"{TILE}[data-place='24']")
     after = page.locator(f"{TILE}[title='{oldest}']").bounding_box()
     assert after["x"] == before["x"] and abs(after["y"] - before["y"]) <= 1  # windows scroll by whole pixels
-    assert page.inner_text("#em-history-news") == "↑ 1 new"
+    see(page, "#em-history-news").to_have_text("↑ 1 new")
     page.click("#em-history-news")
     page.wait_for_selector(f"{TILE}[data-place='0']")
     page.wait_for_selector("#em-history-news", state="hidden")
@@ -183,7 +184,7 @@ def test_a_search_without_a_find_says_so_and_can_be_undone(open_page: Callable[.
     page.wait_for_selector(TILE)
     page.fill("#em-history-text", "nothing of that kind")
     page.wait_for_selector("#em-history-empty:not([hidden])")
-    assert page.locator(TILE).count() == 0
+    see_all(page, TILE).to_have_count(0)
     page.click("#em-history-empty-act")
     page.wait_for_selector(TILE)
 
@@ -203,8 +204,8 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(open_page: Callable[..., An
     open_gallery(page, word, 2)
     page.click("#em-history-filters-button")
     page.wait_for_selector("#em-history-filters:not([hidden])")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    until(page, "document.documentElement.scrollWidth <= 390", True)
     page.tap(TILE)
     page.wait_for_selector(".em-view")
     bar = ".em-view-bar"
-    assert page.evaluate("s => document.querySelector(s).scrollWidth - innerWidth", bar) <= 0
+    until(page, f"document.querySelector('{bar}').scrollWidth <= innerWidth", True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.browser.conftest import generate
+from tests.browser.conftest import generate, see
 
 PROMPT = "#em-prompt textarea"
 HOLD = """name => {
@@ -82,7 +82,7 @@ def test_fields_are_filled_in_the_order_of_the_wishes(open_page: Callable[..., A
     page.evaluate("emulsion.settings.fill({ values: { prompt: 'second' }, quiet: true })")
     page.evaluate("letGo()")
     page.wait_for_function("document.querySelector('#em-prompt textarea').value === 'second'")
-    assert page.input_value("#em-seed input") == "1"
+    see(page, "#em-seed input").to_have_value("1")
 
 
 def test_two_choices_of_one_moment_are_both_answered(open_page: Callable[..., Any]) -> None:

@@ -95,7 +95,7 @@ def test_no_word_of_the_other_language_is_left(
     page = open_page(f"/?__lang={before}")
     open_everything(page, picture)
     page.select_option("#em-language", after)
-    for _ in range(100):  # what the server says comes a moment later
+    for _ in range(300):  # what the server says comes a moment later
         found = left_over(page, after)
         if not found:
             break

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.browser.chromium import intercept
+from tests.browser.chromium import intercept, wait
+from tests.browser.conftest import see, see_all, until
 from tests.browser.test_history import TILE, make, open_gallery, word
 
 __all__ = ["word"]
@@ -34,11 +35,11 @@ class Held:
 
     def wait(self, count: int = 1, address: str = "") -> None:
         """Until so many wait, those alone that ask for this."""
-        for _ in range(3000):
-            if sum(address in route.request.url for route in self.waiting) >= count:
-                return
-            self._page.wait_for_timeout(20)
-        raise AssertionError(f"{len(self.waiting)} requests came")
+
+        def came() -> bool:
+            return sum(address in route.request.url for route in self.waiting) >= count
+
+        wait(self._page, came, "the requests did not come")
 
     def let_go(self, place: int = 0) -> None:
         """One of them goes on."""
@@ -56,7 +57,7 @@ def test_of_two_pictures_sent_to_extras_the_last_one_is_there(open_page: OpenPag
     page.wait_for_function("emulsion.extrasSources.list().length === 1")
     held.let_go()
     page.wait_for_function("emulsion.extrasSources.coming() === 0")
-    assert page.evaluate("emulsion.extrasSources.list().map((one) => one.name)") == ["second.png"]
+    until(page, "emulsion.extrasSources.list().map((one) => one.name)", ["second.png"])
 
 
 def test_extras_begins_once_whatever_is_changed_meanwhile(open_page: OpenPage) -> None:
@@ -67,7 +68,7 @@ def test_extras_begins_once_whatever_is_changed_meanwhile(open_page: OpenPage) -
     page.click("#em-extras-go")
     held.wait()
     page.fill("[data-extras=scale]", "3")
-    assert page.is_disabled("#em-extras-go")
+    see(page, "#em-extras-go").to_be_disabled()
     held.let_go()
     page.wait_for_selector("#em-extras-status.em-over")
     assert held.asked == 1
@@ -89,7 +90,7 @@ def test_delete_pressed_twice_deletes_once_and_what_is_chosen_meanwhile_stays(op
     held.let_go()
     page.wait_for_selector(".em-toast:has-text('trash')")
     assert held.asked == 1
-    assert page.locator(f"{TILE}[aria-selected=true]").get_attribute("title") == kept
+    see(page, f"{TILE}[aria-selected=true]").to_have_attribute("title", kept)
     page.click(".em-toast .em-button")
     page.wait_for_function("document.querySelectorAll('.em-shot').length === 3")
 
@@ -109,7 +110,7 @@ def test_who_has_gone_on_to_the_next_picture_keeps_it_when_the_last_one_is_gone(
     seen = page.evaluate(shown)
     held.let_go()
     page.wait_for_function("document.querySelector('.em-view-place').textContent === '1 / 2'")
-    assert page.evaluate(shown) == seen
+    until(page, shown, seen)
 
 
 def test_files_of_pictures_that_go_to_the_trash_are_not_waited_for(open_page: OpenPage, word: str) -> None:
@@ -181,7 +182,7 @@ def test_menus_that_are_asked_for_twice_open_once(open_page: OpenPage) -> None:
     page.evaluate("emulsion.tabs.open('extras')")
     held.let_go()
     page.wait_for_timeout(300)
-    assert page.locator(".em-menu").count() == 0
+    see_all(page, ".em-menu").to_have_count(0)
 
 
 def test_a_style_that_is_typed_while_the_list_comes_is_kept(open_page: OpenPage) -> None:
@@ -194,16 +195,16 @@ def test_a_style_that_is_typed_while_the_list_comes_is_kept(open_page: OpenPage)
     page.fill("#em-style-prompt", "my words")
     held.let_go()
     page.wait_for_timeout(300)
-    assert page.input_value("#em-style-name") == "typed early"
-    assert page.input_value("#em-style-prompt") == "my words"
+    see(page, "#em-style-name").to_have_value("typed early")
+    see(page, "#em-style-prompt").to_have_value("my words")
     saving = Held(page, "**/ui/styles", "PUT")
     page.press("#em-style-name", "Enter")
     saving.wait()
     page.fill("#em-style-prompt", "my words, and more")
     saving.let_go()
     page.wait_for_selector("#em-style-list option[value='typed early']", state="attached")
-    assert page.input_value("#em-style-prompt") == "my words, and more"
-    assert page.input_value("#em-style-list") == "typed early"
+    see(page, "#em-style-prompt").to_have_value("my words, and more")
+    see(page, "#em-style-list").to_have_value("typed early")
 
 
 def test_a_setting_that_is_switched_twice_does_not_jump_back(open_page: OpenPage) -> None:
@@ -236,7 +237,7 @@ def test_notes_of_a_file_open_once_and_are_offered_to_be_saved_when_they_are_lef
     more.dblclick()
     page.wait_for_selector(".em-library-details[open]")
     page.wait_for_timeout(300)
-    assert page.locator(".em-library-details").count() == 1
+    see_all(page, ".em-library-details").to_have_count(1)
     page.fill(".em-notes-form [name=notes]", "left too early")
     page.keyboard.press("Escape")
     page.click(".em-toast .em-button")

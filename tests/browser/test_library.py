@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import see, until
 from tests.library.made import picture
 
 PROMPT, NEGATIVE = "#em-prompt textarea", "#em-negative-prompt textarea"
@@ -46,11 +47,12 @@ def test_a_click_adds_a_lora_with_its_words_and_another_takes_it_out_again(libra
     page.evaluate("emulsion.setInput(emulsion.input('em-prompt'), 'a street, at night')")
     film = card(page, "film").locator(".em-model-main")
     film.click()
-    assert page.input_value(PROMPT) == "a street, at night, <lora:film:0.7> film grain"
-    assert page.input_value(NEGATIVE) == "digital"
+    see(page, PROMPT).to_have_value("a street, at night, <lora:film:0.7> film grain")
+    see(page, NEGATIVE).to_have_value("digital")
     assert film.get_attribute("aria-pressed") == "true"
     film.click()
-    assert (page.input_value(PROMPT), page.input_value(NEGATIVE)) == ("a street, at night", "")
+    see(page, PROMPT).to_have_value("a street, at night")
+    see(page, NEGATIVE).to_have_value("")
     assert film.get_attribute("aria-pressed") == "false"
 
 
@@ -96,7 +98,8 @@ def test_an_embedding_goes_into_either_prompt(library: Callable[..., Any]) -> No
     page = library("embeddings")
     card(page, "grainy").locator(".em-model-main").click()
     card(page, "worst").locator(".em-model-main").click(modifiers=["Shift"])
-    assert (page.input_value(PROMPT), page.input_value(NEGATIVE)) == ("grainy", "worst")
+    see(page, PROMPT).to_have_value("grainy")
+    see(page, NEGATIVE).to_have_value("worst")
 
 
 def test_the_drawer_shows_the_cards_beside_the_prompt(open_page: OpenPage) -> None:
@@ -105,12 +108,12 @@ def test_the_drawer_shows_the_cards_beside_the_prompt(open_page: OpenPage) -> No
     page.click("#em-add-lora")
     film = card(page, "film", ".em-drawer").locator(".em-model-main")
     film.click()
-    assert page.input_value(PROMPT) == "a street, <lora:film:0.7> film grain"
+    see(page, PROMPT).to_have_value("a street, <lora:film:0.7> film grain")
     page.fill(PROMPT, "typed over")
     page.wait_for_selector(".em-drawer .em-model-main[aria-pressed=true]", state="detached")
     page.keyboard.press("Escape")
     page.wait_for_selector(".em-drawer", state="hidden")
-    assert page.evaluate("document.activeElement.id") == "em-add-lora"
+    until(page, "document.activeElement.id", "em-add-lora")
 
 
 def test_on_a_phone_the_drawer_covers_the_screen(open_page: OpenPage) -> None:
@@ -119,7 +122,7 @@ def test_on_a_phone_the_drawer_covers_the_screen(open_page: OpenPage) -> None:
     page.wait_for_selector(".em-drawer .em-model")
     box = page.locator(".em-drawer").bounding_box()
     assert (box["width"], box["height"]) == (390, 844)
-    assert page.evaluate("document.querySelector('.em-drawer .em-library').scrollWidth") <= 390
+    until(page, "document.querySelector('.em-drawer .em-library').scrollWidth <= 390", True)
 
 
 WITHIN = "document.activeElement.closest('.em-drawer') !== null"
@@ -135,10 +138,10 @@ def test_a_drawer_that_covers_the_page_keeps_the_focus(open_page: OpenPage) -> N
     for key in ("Tab", "Shift+Tab"):
         for _ in range(stops + 1):
             page.keyboard.press(key)
-            assert page.evaluate(WITHIN)
+            until(page, WITHIN, True)
     page.keyboard.press("Escape")
     page.wait_for_selector(".em-drawer", state="hidden")
-    assert page.evaluate("document.activeElement.id") == "em-add-lora"
+    until(page, "document.activeElement.id", "em-add-lora")
 
 
 def test_a_drawer_beside_the_page_lets_the_focus_go(open_page: OpenPage) -> None:
@@ -147,18 +150,18 @@ def test_a_drawer_beside_the_page_lets_the_focus_go(open_page: OpenPage) -> None
     page.wait_for_selector(".em-drawer[aria-modal=false] .em-model")
     page.focus(".em-drawer .em-close")
     page.keyboard.press("Shift+Tab")
-    assert not page.evaluate(WITHIN)
+    until(page, WITHIN, False)
     page.focus("#em-tab-txt2img-button")
     page.keyboard.press("ArrowRight")
     page.wait_for_selector(".em-drawer", state="hidden")
-    assert page.evaluate("document.activeElement.id") == "em-tab-img2img-button"
+    until(page, "document.activeElement.id", "em-tab-img2img-button")
 
 
 def test_what_a_distilled_lora_wants_is_offered_and_set_by_a_click_only(open_page: OpenPage) -> None:
     page = open_page()
     page.fill(PROMPT, "a street <lora:lcm-lora-sdv1-5:1>")
     page.wait_for_selector("#em-speed:not([hidden])")
-    assert page.input_value("#em-sampler input") == "Euler a"
+    see(page, "#em-sampler input").to_have_value("Euler a")
     page.click("#em-speed-apply")
     wait_value(page, "#em-sampler input", "LCM")
     wait_value(page, "#em-schedule input", "SGM Uniform")
@@ -185,14 +188,14 @@ def test_notes_and_previews_are_kept(library: Callable[..., Any], tmp_path: Path
     (tmp_path / "own.png").write_bytes(picture())
     page.set_input_files(".em-details-preview input", str(tmp_path / "own.png"))
     page.wait_for_selector(".em-library-details .em-model-picture img")
-    assert page.input_value(".em-notes-form [name=tags]") == "ink, paper"  # not saved, and still there
+    see(page, ".em-notes-form [name=tags]").to_have_value("ink, paper")  # not saved, and still there
     page.click(".em-details-foot .em-strong")
     page.wait_for_selector(".em-library-details", state="detached")
     card(page, "style 001").locator("img").wait_for()
     page.fill("#em-library input[type=search]", "paper")
     page.wait_for_function("document.querySelectorAll('#em-library .em-model').length === 1")
     card(page, "style 001").locator(".em-model-main").click()
-    assert page.input_value(PROMPT).endswith("> style one")
+    see(page, PROMPT).to_have_value(re.compile(r"> style one$"))
 
 
 def test_a_deleted_file_comes_back(library: Callable[..., Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.api.people import PASSWORD, make_file
 from tests.api.started import Started, server
 from tests.browser.chromium import PATIENCE
-from tests.browser.conftest import ready
+from tests.browser.conftest import ready, see, until
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +60,12 @@ def test_one_logs_in_makes_a_picture_and_logs_out(open_login: Callable[..., Any]
     assert page.url.startswith(f"{started.address}/login?next=")
     log_in(page, "adam", "wrong password")
     page.wait_for_selector("[role=alert]")
-    assert page.input_value("#em-name") == "adam" and page.evaluate("document.activeElement.id") == "em-password"
+    see(page, "#em-name").to_have_value("adam")
+    until(page, "document.activeElement.id", "em-password")
     log_in(page, "adam")
     page.wait_for_url(f"{started.address}/?__theme=light")
     ready(page)
-    assert page.text_content("#em-account-name") == "adam"
+    see(page, "#em-account-name").to_have_text("adam")
     page.fill("#em-prompt textarea", "a red apple")
     page.click("#em-generate")
     page.wait_for_selector("#em-details:not([hidden])")
@@ -79,7 +80,8 @@ def test_a_role_that_only_looks_gets_a_page_without_what_it_may_not_do(open_logi
     log_in(page, "rita")
     page.wait_for_selector("body.em-ready[data-role='read-only']")
     hidden = ("#em-generate", "#em-tab-models-button", "#em-tab-settings-button")
-    assert [page.is_visible(selector) for selector in hidden] == [False] * 3
+    for selector in hidden:
+        see(page, selector).to_be_hidden()
     for tab in ("library", "history", "picture_info", "extras"):
         page.click(f"#em-tab-{tab}-button")
         page.wait_for_selector(f"#em-panel-{tab}")
@@ -103,15 +105,15 @@ def test_the_page_fits_its_reader(
     open_login: Callable[..., Any], width: int, locale: str, title: str, scheme: str
 ) -> None:
     page = open_login(width=width, locale=locale, color_scheme=scheme)
-    assert page.text_content("h2") == title
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    see(page, "h2").to_have_text(title)
+    until(page, f"document.documentElement.scrollWidth <= {width}", True)
     red = page.evaluate("Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])")
     assert (red < 60) == (scheme == "dark")
-    assert page.get_attribute("#em-name", "autocomplete") == "username"
-    assert page.get_attribute("#em-password", "autocomplete") == "current-password"
-    assert page.evaluate("document.activeElement.id") == "em-name"
+    see(page, "#em-name").to_have_attribute("autocomplete", "username")
+    see(page, "#em-password").to_have_attribute("autocomplete", "current-password")
+    until(page, "document.activeElement.id", "em-name")
     page.click("nav a:not([aria-current])")
-    assert page.text_content("h2") != title
+    see(page, "h2").not_to_have_text(title)
 
 
 def test_the_page_works_without_scripts(open_login: Callable[..., Any], started: Started) -> None:

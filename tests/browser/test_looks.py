@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import ready, until
+from tests.browser.conftest import ready, see, until
 
 FOLDS = ("em-variation", "em-guidance", "em-sampling", "em-reading")
 # Elements whose text is cut off although it should be read whole. The bar of tabs scrolls sideways.
@@ -86,11 +86,11 @@ def test_texts_stand_out_from_their_ground(open_page: Callable[..., Any], scheme
 def test_a_chinese_browser_gets_a_chinese_page(open_page: Callable[..., Any]) -> None:
     page = open_page(locale="zh-CN")
     page.wait_for_function("document.querySelector('#em-generate').textContent.trim() === '生成'")
-    assert "提示词" in page.inner_text("#em-prompt")
-    assert page.get_attribute("#em-prompt textarea", "placeholder") == "描述画面：主体、风格、背景"
-    assert page.input_value("#em-vae input") == "自动"
-    assert "图片会显示在这里" in page.inner_text("#em-result")
-    assert page.get_attribute("html", "lang") == "zh-CN"
+    see(page, "#em-prompt").to_contain_text("提示词")
+    see(page, "#em-prompt textarea").to_have_attribute("placeholder", "描述画面：主体、风格、背景")
+    see(page, "#em-vae input").to_have_value("自动")
+    see(page, "#em-result").to_contain_text("图片会显示在这里")
+    see(page, "html").to_have_attribute("lang", "zh-CN")
     page.fill("#em-width input", "1024")
     page.press("#em-width input", "Tab")
     page.wait_for_selector("#em-hint:has-text('大得多')")
@@ -109,7 +109,7 @@ def test_the_language_can_be_chosen_and_is_kept(
     page.select_option("#em-language", "zh-CN")
     page.wait_for_function("document.querySelector('#em-generate').textContent.trim() === '生成'")
     page.wait_for_function("document.querySelector('#em-vae input').value === '自动'")
-    assert page.input_value("#em-prompt textarea") == "an apple that stays"
+    see(page, "#em-prompt textarea").to_have_value("an apple that stays")
     page.reload()
     ready(page)
     page.wait_for_function("document.querySelector('#em-generate').textContent.trim() === '生成'")
@@ -117,7 +117,7 @@ def test_the_language_can_be_chosen_and_is_kept(
     page.wait_for_selector("#em-details:not([hidden])")
     request = last_request()
     assert (request["vae"], request["passes"][0]["schedule"]) == ("Automatic", "Automatic")
-    assert "Schedule type: Automatic" in page.inner_text("#em-infotext")  # infotexts stay English
+    see(page, "#em-infotext").to_contain_text("Schedule type: Automatic")  # infotexts stay English
 
 
 def test_the_address_can_name_the_language(open_page: Callable[..., Any]) -> None:

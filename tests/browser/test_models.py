@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import see, see_all, until
 from tests.ui.fake_models import write_lora
 
 OpenPage = Callable[..., Any]
@@ -73,7 +74,7 @@ def test_why_a_download_failed_is_told_and_it_can_be_tried_again(page: Any, file
 def test_a_merge_runs_and_its_result_can_be_chosen(page: Any) -> None:
     page.select_option("#em-merge-form [name=A]", "portrait.safetensors")
     page.select_option("#em-merge-form [name=B]", "portrait.safetensors")
-    assert page.input_value("#em-merge-form [required]:not(select)") == "portrait-portrait-merge"
+    see(page, "#em-merge-form [required]:not(select)").to_have_value("portrait-portrait-merge")
     page.click("#em-merge-form [type=submit]")
     page.wait_for_selector("#em-merge-outcome .em-done:has-text('portrait-portrait-merge.safetensors')")
     page.wait_for_selector(
@@ -86,11 +87,11 @@ def test_the_form_asks_for_what_the_method_takes_and_offers_curves_over_the_bloc
     for method in ("No interpolation", "Weighted sum", "Add difference"):
         page.select_option("#em-merge-form [name=method]", method)
         counts[method] = page.locator("#em-merge-form select[required]").count()
-        assert page.locator("#em-merge-form select[required]:visible").count() == counts[method]
+        see_all(page, "#em-merge-form select[required]:visible").to_have_count(counts[method])
     assert counts == {"No interpolation": 1, "Weighted sum": 2, "Add difference": 3}
     recipe = page.evaluate("emulsion.merge.recipe()")
     assert (recipe["method"], len(recipe["models"]), recipe["alpha"]) == ("Add difference", 3, 0.5)
     for name in ("deep", "outer", "input", "output", "rising", "falling"):
         curve = page.evaluate("name => emulsion.merge.curve(name)", name)
         assert len(curve) == 25 and min(curve) == 0 and max(curve) == 1
-    assert page.evaluate("emulsion.merge.curve('deep')[12]") == 1
+    until(page, "emulsion.merge.curve('deep')[12]", 1)

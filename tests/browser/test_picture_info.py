@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
+from tests.browser.conftest import see, see_all
 from tests.exchange.graphs import DEFAULT, changed, node
 from tests.exchange.writers import png
 
@@ -33,8 +35,8 @@ def drop(page: Any, selector: str, name: str, data: bytes) -> None:
 def wait_filled(page: Any) -> None:
     """Wait until the workflow's values are in the fields."""
     page.wait_for_function("p => document.querySelector('#em-prompt textarea').value === p", arg=PROMPT)
-    assert page.input_value("#em-seed input") == str(SEED)
-    assert page.input_value("#em-steps input[type=number]") == "23"
+    see(page, "#em-seed input").to_have_value(str(SEED))
+    see(page, "#em-steps input[type=number]").to_have_value("23")
 
 
 def test_a_comfyui_picture_dropped_on_the_prompt_fills_the_fields(open_page: Callable[..., Any]) -> None:
@@ -44,7 +46,7 @@ def test_a_comfyui_picture_dropped_on_the_prompt_fills_the_fields(open_page: Cal
     page.wait_for_selector(".em-toast:has-text('FaceDetailerOfSomebody #20')")
     page.click(".em-toast .em-button")
     page.wait_for_selector("#em-info-left-out tbody th:has-text('FaceDetailerOfSomebody #20')")
-    assert page.inner_text("#em-info-program") == "ComfyUI"
+    see(page, "#em-info-program").to_have_text("ComfyUI")
 
 
 def test_a_workflow_file_dropped_on_the_page_does_the_same(open_page: Callable[..., Any]) -> None:
@@ -59,14 +61,14 @@ def test_the_tab_shows_all_that_a_picture_says_and_hands_it_on(open_page: Callab
     page.wait_for_selector("#em-info-drop")
     drop(page, "#em-info", "a.png", png({"prompt": json.dumps(WORKFLOW), "Author": "me"}, size=(96, 64)))
     page.wait_for_function("document.querySelector('#em-info-picture').naturalWidth === 96")
-    assert f"Seed: {SEED}" in page.inner_text("#em-info-text")
-    assert page.input_value("#em-prompt textarea") == ""  # shown, not taken over
-    assert page.locator("#em-info-items summary").all_inner_texts()[1].startswith("Author")
+    see(page, "#em-info-text").to_contain_text(f"Seed: {SEED}")
+    see(page, "#em-prompt textarea").to_have_value("")  # shown, not taken over
+    see_all(page, "#em-info-items summary", 1).to_have_text(re.compile("^Author"))
     page.click("#em-info-items summary >> nth=0")
     page.wait_for_selector(f"#em-info-items pre:has-text('{SEED}')")
     page.click("[data-info-send=txt2img]")
     wait_filled(page)
-    assert page.is_visible("#em-generate")
+    see(page, "#em-generate").to_be_visible()
     page.evaluate("emulsion.tabs.open('picture_info')")
     page.click("[data-info-send=img2img]")
     page.wait_for_function("document.body.dataset.tab === 'img2img' && emulsion.canvas.has()")
@@ -78,7 +80,8 @@ def test_a_picture_without_settings_says_so(open_page: Callable[..., Any]) -> No
     page.wait_for_selector("#em-info-drop")
     drop(page, "#em-info", "plain.png", png({}))
     page.wait_for_selector("#em-info-none:not([hidden])")
-    assert page.is_hidden("[data-info-send=txt2img]") and page.is_visible("[data-info-send=inpaint]")
+    see(page, "[data-info-send=txt2img]").to_be_hidden()
+    see(page, "[data-info-send=inpaint]").to_be_visible()
 
 
 def test_what_enlarged_a_picture_is_shown_and_taken_over_by_extras(open_page: Callable[..., Any]) -> None:
@@ -88,10 +91,11 @@ def test_what_enlarged_a_picture_is_shown_and_taken_over_by_extras(open_page: Ca
     said = "Postprocess upscale by: 3, Postprocess upscaler: Lanczos, Postprocess upscaler 2: R-ESRGAN 4x+"
     drop(page, "#em-info", "a.png", png({"postprocessing": said}))
     page.wait_for_selector(f"#em-info-text:has-text('{said}')")
-    assert page.is_hidden("[data-info-send=txt2img]") and page.is_hidden("#em-info-none")
+    see(page, "[data-info-send=txt2img]").to_be_hidden()
+    see(page, "#em-info-none").to_be_hidden()
     page.click("[data-info-send=extras]")
     page.wait_for_selector(".em-toast:has-text('R-ESRGAN 4x+')")
-    assert page.input_value("#em-extras [data-extras=scale]") == "3"
-    assert page.input_value("#em-extras [data-extras=upscaler]") == "Lanczos"
+    see(page, "#em-extras [data-extras=scale]").to_have_value("3")
+    see(page, "#em-extras [data-extras=upscaler]").to_have_value("Lanczos")
     page.click(".em-toast .em-button")
-    assert page.input_value("#em-extras [data-extras=scale]") == "2"
+    see(page, "#em-extras [data-extras=scale]").to_have_value("2")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser.canvas_page import gradient, url
-from tests.browser.conftest import generate, open_fold
+from tests.browser.conftest import generate, open_fold, see
 from webui.engine.recommended import fitting
 
 CHOOSE = "async (url) => emulsion.canvas.replace(await (await fetch(url)).blob())"
@@ -39,7 +39,7 @@ def test_a_chosen_picture_gives_the_size_as_it_does_on_the_command_line(
     width, height = round(native * share), round(native * share * 0.7)
     page.evaluate(CHOOSE, url(gradient(width, height)))
     wait_size(page, *fitting(width, height, native))
-    assert page.is_hidden("#em-picture-proportions")
+    see(page, "#em-picture-proportions").to_be_hidden()
 
 
 def test_outpainting_makes_room_for_what_is_new(open_page: Callable[..., Any], last_request: Any) -> None:
@@ -64,7 +64,7 @@ def test_a_button_of_each_direction_grows_the_picture_and_takes_it_back(
     open_page: Callable[..., Any], last_request: Any
 ) -> None:
     page, _ = opened(open_page, "inpaint")
-    assert page.is_disabled("[data-grow=left]")
+    see(page, "[data-grow=left]").to_be_disabled()
     page.evaluate(CHOOSE, url(gradient(128, 96)))
     wait_size(page, 128, 96)
     size = [128, 96]

@@ -9,7 +9,8 @@ from typing import Any
 from PIL import Image
 
 from tests.browser import conftest
-from tests.browser.chromium import intercept
+from tests.browser.chromium import intercept, wait
+from tests.browser.conftest import see, see_all, until
 from tests.browser.test_generating import PROMPT, set_number, wait_text
 
 COST = "#em-script-cost"
@@ -39,20 +40,20 @@ def test_a_plot_tells_its_cost_and_becomes_a_grid(open_page: Callable[..., Any])
     row = page.locator(".em-axis").nth(1)
     row.locator("select").nth(1).select_option("Euler")
     row.locator("select").nth(1).select_option("DDIM")
-    assert page.input_value("[data-argument=y_values]") == "Euler, DDIM"
+    see(page, "[data-argument=y_values]").to_have_value("Euler, DDIM")
     wait_cost(page, "Pictures: 4 · steps: 12")
     page.click("#em-generate")
     wait_text(page, "Done")
-    assert page.locator("#em-strip .em-tile").count() == 5
+    see_all(page, "#em-strip .em-tile").to_have_count(5)
     page.wait_for_function("document.querySelector('#em-picture').naturalWidth > 256")
-    assert "Script: X/Y/Z plot" in page.inner_text("#em-infotext")
+    see(page, "#em-infotext").to_contain_text("Script: X/Y/Z plot")
     page.reload()
     page.wait_for_selector("body.em-ready")
-    assert page.input_value(PROMPT) == "a red apple"
+    see(page, PROMPT).to_have_value("a red apple")
     page.wait_for_function("document.querySelector('#em-script-fold [data-script]') !== null")
     open_fold(page)
     page.wait_for_selector("[data-argument=x_values]")
-    assert page.input_value("[data-argument=x_values]") == "2-4 (+2)"
+    see(page, "[data-argument=x_values]").to_have_value("2-4 (+2)")
 
 
 def test_what_is_wrong_with_a_script_stands_below_it_and_stops_it(
@@ -65,7 +66,7 @@ def test_what_is_wrong_with_a_script_stands_below_it_and_stops_it(
     wait_cost(page, "'many' is no number")
     page.click("#em-generate")
     page.wait_for_selector("#em-error:not([hidden])")
-    assert "'many' is no number" in page.inner_text("#em-error")
+    see(page, "#em-error").to_contain_text("'many' is no number")
     page.select_option("#em-script-name", "")
     page.fill(PROMPT, "no script any more")
     page.click("#em-generate")
@@ -86,10 +87,10 @@ def test_a_preset_keeps_the_script_and_undo_takes_it_back(open_page: Callable[..
     page.click("#em-presets")
     page.click(".em-presets-load:has-text('a plot of mine')")
     page.wait_for_selector("[data-argument=x_values]")
-    assert page.input_value("[data-argument=x_values]") == "3-5"
+    see(page, "[data-argument=x_values]").to_have_value("3-5")
     page.click(".em-toast .em-button")
     page.wait_for_selector("[data-argument=x_values]", state="detached")
-    assert page.input_value("#em-script-name") == ""
+    see(page, "#em-script-name").to_have_value("")
 
 
 def test_a_batch_of_files_is_sent_and_made_picture_by_picture(open_page: Callable[..., Any]) -> None:
@@ -103,10 +104,10 @@ def test_a_batch_of_files_is_sent_and_made_picture_by_picture(open_page: Callabl
     ]
     page.set_input_files("[data-argument=files] input[type=file]", files)
     wait_cost(page, "Pictures: 3")
-    assert "red.png, green.png, blue.png" in page.inner_text("[data-argument=files]")
+    see(page, "[data-argument=files]").to_contain_text("red.png, green.png, blue.png")
     page.click("#em-generate")
     wait_text(page, "Done")
-    assert page.locator("#em-strip .em-tile").count() == 3
+    see_all(page, "#em-strip .em-tile").to_have_count(3)
     page.click("[data-argument=files] .em-link")
     wait_cost(page, "No picture was chosen")
 
@@ -128,7 +129,7 @@ def test_the_settings_of_a_grid_fill_the_plot_that_made_it(open_page: Callable[.
     page.wait_for_selector("[data-argument=y_values]")
     found = {name: page.input_value(f"[data-argument={name}]") for name in ("x_type", "x_values", "y_type", "y_values")}
     assert found == {"x_type": "Steps", "x_values": "2, 4", "y_type": "Sampler", "y_values": "Euler, DDIM"}
-    assert page.input_value(PROMPT) == "a pear"
+    see(page, PROMPT).to_have_value("a pear")
     wait_cost(page, "Pictures: 4")
 
 
@@ -140,13 +141,12 @@ def test_a_script_that_is_taken_over_counts_before_the_list_of_scripts_is_there(
     once = {"times": 1}  # opening the fold may ask once more
     intercept(page, "**/ui/scripts?*", lambda route: waiting.append(route), **once)
     page.evaluate("emulsion.script.restore('X/Y/Z plot', { x_type: 'Steps', x_values: '3-5' })")
-    assert '"x_values":"3-5"' in page.evaluate("emulsion.script.value()")
-    while not waiting:
-        page.wait_for_timeout(20)
+    until(page, 'emulsion.script.value().includes(\'"x_values":"3-5"\')', True)
+    wait(page, lambda: bool(waiting), "nothing was asked for")
     waiting[0].continue_()
     page.wait_for_selector("#em-script-fold [data-script]")
     open_fold(page)
-    assert page.input_value("#em-script-name") == "X/Y/Z plot"
-    assert page.input_value("[data-argument=x_values]") == "3-5"
+    see(page, "#em-script-name").to_have_value("X/Y/Z plot")
+    see(page, "[data-argument=x_values]").to_have_value("3-5")
     page.evaluate("emulsion.script.restore('no such script', {})")
-    assert page.evaluate("emulsion.script.value()") == ""
+    until(page, "emulsion.script.value()", "")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import see
+
 PROMPT, ERROR = "#em-prompt textarea", "#em-error"
 
 CUT = (
@@ -61,10 +63,10 @@ def test_an_impossible_request_is_refused_in_chinese_and_in_english_after_the_la
     page.fill("#em-seed input", "apple")
     page.click("#em-generate")
     page.wait_for_selector(f"{ERROR}:has-text('种子为 \\'apple\\'。')")
-    assert "应为整数，-1 表示随机。" in page.inner_text(ERROR)
+    see(page, ERROR).to_contain_text("应为整数，-1 表示随机。")
     page.select_option("#em-language", "en")
     page.wait_for_selector(f"{ERROR}:has-text('Seed is \\'apple\\'.')")
-    assert "A whole number, or -1 for a random one." in page.inner_text(ERROR)
+    see(page, ERROR).to_contain_text("A whole number, or -1 for a random one.")
     page.select_option("#em-language", "zh-CN")
     page.wait_for_selector(f"{ERROR}:has-text('种子为 \\'apple\\'。')")
 

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.browser.conftest import see, see_all, until
+
 PROMPT = "#em-prompt textarea"
 QUALITY = ".em-option[data-name='quality']"
 
@@ -48,12 +50,13 @@ def test_a_setting_is_changed_refused_and_put_back_at_its_place(open_page: Calla
     number.fill("500")
     number.press("Tab")
     page.wait_for_selector(f"{QUALITY} .em-option-error:visible")
-    assert page.inner_text(f"{QUALITY} .em-option-error") == "It must be from 1 to 100."
+    see(page, f"{QUALITY} .em-option-error").to_have_text("It must be from 1 to 100.")
     assert value_of(address, "quality") == 90
     number.fill("75")
     number.press("Tab")
     page.wait_for_function("s => document.querySelector(s + ' .em-option-state').textContent === 'Saved'", arg=QUALITY)
-    assert page.is_hidden(f"{QUALITY} .em-option-error") and value_of(address, "quality") == 75
+    see(page, f"{QUALITY} .em-option-error").to_be_hidden()
+    assert value_of(address, "quality") == 75
     folder = page.locator(".em-option[data-name='folder_txt2img'] input")
     folder.fill("../elsewhere")
     folder.press("Tab")
@@ -72,10 +75,10 @@ def test_the_search_leaves_what_fits_and_says_when_nothing_does(open_page: Calla
     open_settings(page)
     page.fill("#em-options-search", "jpeg_quality")
     page.wait_for_function("document.querySelectorAll('.em-option:not([hidden])').length === 1")
-    assert page.is_visible(QUALITY)
+    see(page, QUALITY).to_be_visible()
     page.fill("#em-options-search", "dark")  # a choice, which stands in no name
     page.wait_for_selector(".em-option[data-name='theme']:visible")
-    assert page.is_hidden(QUALITY)
+    see(page, QUALITY).to_be_hidden()
     page.fill("#em-options-search", "qqqq")
     page.wait_for_selector("#em-options-nothing:visible")
 
@@ -100,7 +103,8 @@ def test_a_section_goes_back_and_forth(open_page: Callable[..., Any], address: s
     folder.press("Tab")
     page.click(".em-options-section[data-section=saving] .em-options-back")
     wait_value(page, f"{QUALITY} input[type=number]", "90")
-    assert folder.input_value() == "txt2img" and page.locator(".em-option-error:visible").count() == 0
+    assert folder.input_value() == "txt2img"
+    see_all(page, ".em-option-error:visible").to_have_count(0)
     page.click(".em-toast .em-button")
     wait_value(page, f"{QUALITY} input[type=number]", "20")
     assert value_of(address, "save_grids") is True
@@ -113,7 +117,7 @@ def test_language_and_theme_count_at_once(open_page: Callable[..., Any]) -> None
     page.wait_for_selector("body.dark")
     page.select_option(".em-option[data-name='language'] select", "zh-CN")
     page.wait_for_function("document.querySelector('#em-section-page').textContent === '界面'")
-    assert page.input_value("#em-language") == "zh-CN"
+    see(page, "#em-language").to_have_value("zh-CN")
     page.select_option(".em-option[data-name='language'] select", "auto")
     page.wait_for_function("document.querySelector('#em-section-page').textContent === 'Page'")
     page.select_option(".em-option[data-name='theme'] select", "auto")
@@ -130,7 +134,8 @@ def test_the_reader_chooses_what_stands_at_the_top(open_page: Callable[..., Any]
     page.reload()
     page.wait_for_selector("body.em-ready")
     page.wait_for_selector("#em-quick-emphasis")
-    assert page.is_hidden("#em-clip-skip") and page.is_visible("#em-vae")
+    see(page, "#em-clip-skip").to_be_hidden()
+    see(page, "#em-vae").to_be_visible()
     with page.expect_response(lambda answer: answer.url.endswith("/ui/options")):
         page.select_option("#em-quick-emphasis", "No norm")
     assert value_of(address, "emphasis") == "No norm"
@@ -140,7 +145,7 @@ def test_the_reader_chooses_what_stands_at_the_top(open_page: Callable[..., Any]
 
 def test_a_style_is_made_from_the_prompts_worked_in_and_deleted(open_page: Callable[..., Any]) -> None:
     page = open_page()
-    assert page.locator("#em-styles").count() == 0
+    see_all(page, "#em-styles").to_have_count(0)
     page.fill(PROMPT, "ink drawing of {prompt}")
     page.click("#em-styles-edit")
     page.wait_for_function("document.querySelector('#em-style-prompt')?.value === 'ink drawing of {prompt}'")
@@ -205,4 +210,4 @@ def test_on_a_phone_the_menu_of_presets_is_within_the_screen(open_page: Callable
     assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] >= 0 and box["y"] + box["height"] <= 844
     page.keyboard.press("Escape")
     open_settings(page)
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    until(page, "document.documentElement.scrollWidth", 390)
