@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import generate, see, see_all, until
+from tests.browser.conftest import generate, ready, see, see_all, until
 
 PROMPT, SEED = "#em-prompt textarea", "#em-seed input"
 TILE = ".em-shot"
@@ -99,6 +99,25 @@ def test_keys_mark_and_delete_and_what_was_deleted_comes_back(open_page: Callabl
     wait_tiles(page, 2)
     page.click("#em-history-favourites")
     wait_tiles(page, 1)
+
+
+def test_what_was_deleted_is_not_shown_as_a_result_after_a_reload(chromium: Any, address: str, word: str) -> None:
+    page = chromium.page(address, 1280, 900)  # the browser reports the missing file as an error of the page
+    page.goto(address)
+    ready(page)
+    make(page, f"a {word}", count=2)
+    open_gallery(page, word, 2)
+    name = page.evaluate("emulsion.pictures.shown().name")
+    page.locator(f"{TILE}[title='{name}']").focus()
+    page.keyboard.press("Delete")
+    wait_tiles(page, 1)
+    page.context.new_cdp_session(page).send("Network.clearBrowserCache")
+    page.reload()
+    page.wait_for_selector("body.em-ready")
+    page.wait_for_function("name => ![undefined, name].includes(emulsion.pictures.shown()?.name)", arg=name)
+    page.evaluate("emulsion.tabs.open('txt2img')")
+    see(page, "#em-strip").to_be_hidden()  # there is but one
+    page.wait_for_function("document.querySelector('#em-picture').naturalWidth === 128")
 
 
 def test_two_are_chosen_and_compared(open_page: Callable[..., Any], word: str) -> None:

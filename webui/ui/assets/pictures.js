@@ -29,6 +29,16 @@
     return next < 0 ? pictures.length : next;
   }
 
+  // A picture that does not load: where its file was deleted or moved, it is shown no longer.
+  async function missing(picture) {
+    const answer = await fetch(url(picture), { method: "HEAD" }).catch(() => null);
+    if (answer?.status !== 404 || !pictures.includes(picture)) return;
+    pictures.splice(pictures.indexOf(picture), 1);
+    if (shown === picture) shown = pictures[0] ?? null;
+    if (!shown) enlarged?.close();
+    draw();
+  }
+
   function draw() {
     drawStrip();
     const result = one("#em-result");
@@ -37,7 +47,8 @@
     one("#em-picture-button").hidden = !shown;
     one("#em-details").hidden = !shown;
     if (!shown) return;
-    const image = one("#em-picture");
+    const [image, picture] = [one("#em-picture"), shown];
+    image.onerror = () => missing(picture);
     if (image.src !== url(shown)) image.src = url(shown);
     image.width = shown.width;
     image.height = shown.height;
@@ -71,6 +82,7 @@
     tile.setAttribute("role", "option");
     const image = new Image();
     image.loading = "lazy";
+    image.onerror = () => missing(picture);
     image.src = url(picture);
     tile.append(image);
     tile.onclick = () => {
