@@ -17,6 +17,12 @@ MADE = """async ([side, name]) => {
   emulsion.studio.sendTo("extras", { url: URL.createObjectURL(blob), name });
 }"""
 
+REFUSED = """() => {
+  const [quick, full] = [fetch, { error: { found: "The disk is full.", wanted: "", remedy: "Make some space." } }];
+  window.fetch = (path, options) => String(path).endsWith("/ui/history/trash")
+    ? Promise.resolve(Response.json(full, { status: 507 })) : quick(path, options);
+}"""
+
 
 class Held:
     """Requests to an address that wait until they are let go."""
@@ -24,11 +30,12 @@ class Held:
     def __init__(self, page: Any, pattern: str, method: str) -> None:
         self._page, self._method = page, method
         self.waiting: list[Any] = []
+        self._holds = True
         self.asked = 0
         intercept(page, pattern, self._take)
 
     def _take(self, route: Any) -> None:
-        if route.request.method != self._method:
+        if route.request.method != self._method or not self._holds:
             return route.continue_()
         self.asked += 1
         return self.waiting.append(route)
@@ -40,6 +47,12 @@ class Held:
             return sum(address in route.request.url for route in self.waiting) >= count
 
         wait(self._page, came, "the requests did not come")
+
+    def open(self) -> None:
+        """All of them go on, and those that come later too."""
+        self._holds = False
+        while self.waiting:
+            self.let_go()
 
     def let_go(self, place: int = 0) -> None:
         """One of them goes on."""
@@ -124,9 +137,8 @@ def test_files_of_pictures_that_go_to_the_trash_are_not_waited_for(open_page: Op
     page.keyboard.press("Delete")
     page.wait_for_function("document.querySelector('.em-view-place').textContent === '1 / 2'")
     large.wait(3)  # and that of the next one but one: now all come, and two of them are not there any more
-    for held in (small, large):
-        while held.waiting:
-            held.let_go()
+    small.open()
+    large.open()
     page.wait_for_function("document.querySelector('.em-view-picture').naturalWidth > 0")
     page.keyboard.press("Escape")
     page.wait_for_function("document.querySelectorAll('.em-shot img.em-there').length === 2")
@@ -138,11 +150,12 @@ def test_a_picture_that_cannot_go_to_the_trash_is_shown_after_all(open_page: Ope
     small = Held(page, "**/ui/history/*/thumbnail*", "GET")
     open_gallery(page, word, 1)
     address = page.get_attribute(f"{TILE} img[src]", "src")
-    intercept(page, "**/ui/history/trash", lambda route: route.fulfill(status=200, body="null"))
+    small.wait(1, address)
+    page.evaluate(REFUSED)
     page.locator(TILE).focus()
     page.keyboard.press("Delete")
     small.wait(2, address)
-    small.let_go(-1)
+    small.open()
     page.wait_for_function("document.querySelector('.em-shot img.em-there')")
 
 

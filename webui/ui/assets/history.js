@@ -136,16 +136,14 @@
     ids.forEach((id) => going.add(id));
     told({ going: ids });
     const over = () => ids.forEach((id) => going.delete(id));
-    try {
-      const { trash } = await send("history/trash", { ids });
-      told({ thrown: ids });
-      await remove(new Set(ids)).finally(over);
-      return { trash, ids };
-    } catch (error) {
+    const { trash } = await send("history/trash", { ids }).catch((error) => {
       over();
       told({ stayed: ids });
       throw error;
-    }
+    });
+    told({ thrown: ids });
+    await remove(new Set(ids)).finally(over);
+    return { trash, ids };
   }
 
   const marking = new Map(); // id -> the last mark of a picture that is under way
