@@ -1,34 +1,61 @@
-"""Pictures that were not to be saved are kept for a while, and not for ever."""
+"""Unsaved pictures stay for hours, as long as there is room, and go in the order in which their jobs were over."""
 
 from __future__ import annotations
 
-import os
-import time
+from pathlib import Path
 
-from webui.workers.scratch import KEEP_JOBS, KEEP_SECONDS, Scratch
+import pytest
 
-
-def fill(scratch: Scratch, count: int) -> None:
-    """So many jobs with a picture, the first one the oldest."""
-    for number in range(count):
-        folder = scratch.folder_of(f"job {number}")
-        folder.mkdir(parents=True)
-        (folder / "1.png").write_bytes(b"picture")
-        os.utime(folder, (time.time() - count + number,) * 2)
+from webui.workers import scratch as room
+from webui.workers.scratch import Scratch
 
 
-def test_the_oldest_go_when_there_are_too_many(tmp_path):
-    scratch = Scratch(tmp_path / "unsaved")
-    fill(scratch, KEEP_JOBS + 3)
-    scratch.prune()
-    assert not any(scratch.folder_of(f"job {number}").exists() for number in range(3))
-    assert len(list(scratch.folder.iterdir())) == KEEP_JOBS
+@pytest.fixture
+def scratch(tmp_path: Path) -> Scratch:
+    return Scratch(tmp_path / "unsaved")
 
 
-def test_the_old_go_whatever_their_number_and_all_go_at_the_start(tmp_path):
-    scratch = Scratch(tmp_path / "unsaved")
-    fill(scratch, 3)
-    os.utime(scratch.folder_of("job 0"), (time.time() - KEEP_SECONDS - 1,) * 2)
-    scratch.prune()
-    assert sorted(path.name for path in scratch.folder.iterdir()) == ["job 1", "job 2"]
-    assert not Scratch(scratch.folder).folder.exists()
+def make(scratch: Scratch, job: str, size: int) -> Path:
+    """A job that leaves a picture, and is over."""
+    picture = scratch.folder_of(job) / "pictures" / "1.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(bytes(size))
+    scratch.end(job)
+    return picture
+
+
+def test_thousands_are_kept_where_there_is_room(scratch: Scratch) -> None:
+    pictures = [make(scratch, f"job{number}", 10) for number in range(2500)]
+    assert all(picture.is_file() for picture in pictures)
+
+
+def test_the_oldest_go_when_there_is_no_more_room(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = sum(path.stat().st_size for path in make(scratch, "probe", 0).parents[1].rglob("*"))
+    scratch.clear()
+    monkeypatch.setattr(room, "KEEP_BYTES", 3 * (folders + 1000))
+    pictures = [make(scratch, f"job{number}", 1000) for number in range(5)]
+    assert [picture.is_file() for picture in pictures] == [False, False, True, True, True]
+    assert not scratch.folder_of("job0").exists()
+
+
+def test_old_ones_go_when_another_job_is_over_even_one_that_left_nothing(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(room.time, "time", lambda: now)
+    first = make(scratch, "first", 10)
+    now += room.KEEP_SECONDS - 1
+    second = make(scratch, "second", 10)
+    assert first.is_file()
+    now += 2
+    scratch.end("third")
+    assert not first.exists() and second.is_file()
+
+
+def test_all_go_at_the_start_and_at_the_end(scratch: Scratch) -> None:
+    make(scratch, "job", 10)
+    Scratch(scratch.folder)
+    assert not scratch.folder.exists()
+    picture = make(scratch, "another", 10)
+    scratch.clear()
+    assert not picture.exists()

@@ -211,7 +211,7 @@ class Dispatcher:
         results = [vars(result) for result in running.results]
         outcome = running.outcome | ({COPIES: running.copies} if running.copies else {})
         self._queue.finish(running.job.id, state, error, results, running.notes, error_type, outcome)
-        self._scratch.prune()
+        self._scratch.end(running.job.id)
         self._blobs.prune()
         self._changes.announce(running.job.id)
 
